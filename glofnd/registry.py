@@ -1,0 +1,143 @@
+"""What can be named in a config: detectors, objectives and encoders, with their parameters.
+
+Free of torch, so that a config is checked in milliseconds. Each parameter is a JSON-schema fragment with its default;
+a test holds every entry against the signature of the class it names. A new method is one file and one entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "Entry", "first_touch", "load", "with_defaults"]
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named method: where its class lives, which parameters it takes, and for which modality it is defined."""
+
+    target: str
+    parameters: dict[str, Schema] = field(default_factory=dict)
+    modalities: tuple[str, ...] = ("unimodal", "bimodal")
+
+
+def _number(default: float | None, **limits: float) -> Schema:
+    kind: Any = "number" if default is not None else ["number", "null"]
+    return {"type": kind, "default": default, **limits}
+
+
+def _integer(default: int, minimum: int = 0) -> Schema:
+    return {"type": "integer", "default": default, "minimum": minimum}
+
+
+def _choice(default: str, *values: str) -> Schema:
+    return {"type": "string", "default": default, "enum": list(values)}
+
+
+_ALPHA = _number(0.01, exclusiveMinimum=0, exclusiveMaximum=1)
+_START_FILTER = _integer(0)
+_START_UPDATE = _integer(0)
+_TREATMENT = _choice("eliminate", "eliminate", "attract")
+_TEMPERATURE = _number(0.1, exclusiveMinimum=0)
+_GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
+
+_LEARNER: dict[str, Schema] = {
+    "alpha": _ALPHA,
+    "lr": _number(0.05, exclusiveMinimum=0),
+    "learner": _choice("adam", "adam", "sgd", "moments"),
+    "init": _choice("one", "one", "quantile"),
+    "normalize_gradient": {"type": "boolean", "default": False},
+    "clip": _number(None, exclusiveMinimum=0),
+    "start_update": _START_UPDATE,
+    "start_filter": _START_FILTER,
+    "treatment": _TREATMENT,
+}
+
+DETECTORS: dict[str, Entry] = {
+    "none": Entry("glofnd.detectors.none:KeepAll"),
+    "glofnd": Entry("glofnd.detectors.glofnd:GloFND", _LEARNER),
+    "global-threshold": Entry(
+        "glofnd.detectors.global_threshold:GlobalThreshold",
+        {**{k: v for k, v in _LEARNER.items() if k != "learner"}, "learner": _choice("adam", "adam", "sgd")},
+    ),
+    "batch-quantile": Entry(
+        "glofnd.detectors.batch_quantile:BatchQuantile",
+        {"alpha": _ALPHA, "start_filter": _START_FILTER, "treatment": _TREATMENT},
+    ),
+    "oracle": Entry("glofnd.detectors.oracle:Oracle", {"start_filter": _START_FILTER, "treatment": _TREATMENT}),
+}
+
+_FASTCLIP: dict[str, Schema] = {
+    "gamma_end": _number(0.2, exclusiveMinimum=0, maximum=1),
+    "gamma_epochs": _integer(18, minimum=1),
+}
+
+OBJECTIVES: dict[str, Entry] = {
+    "simclr": Entry("glofnd.objectives.simclr:SimCLR", {"temperature": _TEMPERATURE}, ("unimodal",)),
+    "sogclr": Entry(
+        "glofnd.objectives.sogclr:SogCLR", {"temperature": _TEMPERATURE, "gamma": _GAMMA}, ("unimodal",)
+    ),
+    "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, exclusiveMinimum=0)}, ("bimodal",)),
+    "fastclip-v1": Entry(
+        "glofnd.objectives.fastclip:FastCLIPv1",
+        {"temperature": _number(0.03, exclusiveMinimum=0), **_FASTCLIP},
+        ("bimodal",),
+    ),
+    "fastclip-v3": Entry(
+        "glofnd.objectives.fastclip:FastCLIPv3",
+        {"temperature": _number(0.07, exclusiveMinimum=0), "rho": _number(6.5, minimum=0), **_FASTCLIP},
+        ("bimodal",),
+    ),
+}
+
+ENCODERS: dict[str, Entry] = {
+    "resnet18": Entry(
+        "glofnd.encoders.unimodal:resnet18",
+        {
+            "width": _integer(64, minimum=1),
+            "stem": _choice("imagenet", "imagenet", "small", "pooled"),
+            "projector_hidden": _integer(2048, minimum=1),
+            "projector_dim": _integer(128, minimum=2),
+        },
+        ("unimodal",),
+    ),
+    "resnet50": Entry(
+        "glofnd.encoders.unimodal:resnet50",
+        {
+            "width": _integer(64, minimum=1),
+            "stem": _choice("imagenet", "imagenet", "small", "pooled"),
+            "projector_hidden": _integer(2048, minimum=1),
+            "projector_dim": _integer(128, minimum=2),
+        },
+        ("unimodal",),
+    ),
+    "open-clip": Entry(
+        "glofnd.encoders.bimodal:open_clip_model",
+        {"model": {"type": "string", "default": "tiny"}},
+        ("bimodal",),
+    ),
+}
+
+
+def load(entry: Entry) -> Any:
+    """Import the class or function an entry names."""
+    module, _, name = entry.target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def with_defaults(entry: Entry, parameters: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` completed by the entry's defaults, in the entry's order."""
+    return {key: parameters.get(key, schema["default"]) for key, schema in entry.parameters.items()}
+
+
+def first_touch(method: str, parameters: dict[str, Any]) -> int | None:
+    """The first epoch in which a detector touches anything, `None` for one that never does.
+
+    Until then every detector of one objective and seed trains identically, so they share a trunk.
+    """
+    full = with_defaults(DETECTORS[method], parameters)
+    starts = [full[key] for key in ("start_update", "start_filter") if key in full]
+    return min(starts) if starts else None
