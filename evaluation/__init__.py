@@ -1,0 +1,1 @@
+"""Evaluation of frozen encoders, discovery of false negatives, and significance; pure functions and thin commands."""

@@ -77,9 +77,7 @@ _FASTCLIP: dict[str, Schema] = {
 
 OBJECTIVES: dict[str, Entry] = {
     "simclr": Entry("glofnd.objectives.simclr:SimCLR", {"temperature": _TEMPERATURE}, ("unimodal",)),
-    "sogclr": Entry(
-        "glofnd.objectives.sogclr:SogCLR", {"temperature": _TEMPERATURE, "gamma": _GAMMA}, ("unimodal",)
-    ),
+    "sogclr": Entry("glofnd.objectives.sogclr:SogCLR", {"temperature": _TEMPERATURE, "gamma": _GAMMA}, ("unimodal",)),
     "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, exclusiveMinimum=0)}, ("bimodal",)),
     "fastclip-v1": Entry(
         "glofnd.objectives.fastclip:FastCLIPv1",

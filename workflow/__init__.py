@@ -1,0 +1,1 @@
+"""The benchmark around the method: config, grid of runs, aggregation, MLflow and report."""

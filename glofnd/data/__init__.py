@@ -1,0 +1,1 @@
+"""Data sets as shards: fetching, writing, and streaming with a stable index."""

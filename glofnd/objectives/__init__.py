@@ -1,0 +1,1 @@
+"""What the loss does with the negatives a detector keeps."""

@@ -1,0 +1,1 @@
+"""The commands of the workflow that are not training or evaluation."""
