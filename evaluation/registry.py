@@ -1,0 +1,86 @@
+"""What can be evaluated: every evaluation with the parameters of its task, free of torch and numpy.
+
+An evaluation is one command, `python -m evaluation NAME --task JSON ...`; its task is a JSON object with the parameters
+below. A parameter without a default is required. A test holds every entry against the task class it names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glofnd.registry import Entry
+
+__all__ = ["EVALUATIONS", "required"]
+
+Schema = dict[str, Any]
+
+
+def _text(default: str | None = None) -> Schema:
+    return {"type": "string", "minLength": 1} | ({} if default is None else {"default": default})
+
+
+def _choice(default: str, *values: str) -> Schema:
+    return {"type": "string", "default": default, "enum": list(values)}
+
+
+def _counts(default: list[int]) -> Schema:
+    return {"type": "array", "default": default, "minItems": 1, "items": {"type": "integer", "minimum": 1}}
+
+
+_METRIC = _choice("top1", "top1", "mean-per-class")
+
+_PROBE: dict[str, Schema] = {
+    "dataset": _text(),
+    "train": _text("train"),
+    "test": _text("test"),
+    "label": _text("label"),
+    "metric": _METRIC,
+}
+
+EVALUATIONS: dict[str, Entry] = {
+    "linear": Entry(
+        "evaluation.tasks:LinearTask",
+        {
+            **_PROBE,
+            "fractions": {
+                "type": "array",
+                "default": [1, 0.1, 0.01, 0.001],
+                "minItems": 1,
+                "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            },
+            "draws": _counts([1, 2, 5, 10]),
+        },
+    ),
+    "transfer": Entry("evaluation.tasks:TransferTask", _PROBE),
+    "zero-shot": Entry(
+        "evaluation.tasks:ZeroShotTask",
+        {
+            "dataset": _text(),
+            "split": _text("test"),
+            "label": _text("label"),
+            "templates": _text("plain"),
+            "among": _choice("present", "present", "all"),
+            "metric": _METRIC,
+        },
+        ("bimodal",),
+    ),
+    "retrieval": Entry(
+        "evaluation.tasks:RetrievalTask",
+        {"dataset": _text(), "split": _text("test"), "ks": _counts([1, 5, 10])},
+        ("bimodal",),
+    ),
+    "discovery": Entry(
+        "evaluation.tasks:DiscoveryTask",
+        {
+            "dataset": _text(),
+            "split": _text("train"),
+            "anchors": {"type": "integer", "default": 12, "minimum": 1},
+            "found": {"type": "integer", "default": 8, "minimum": 1},
+        },
+    ),
+}
+
+
+def required(name: str) -> list[str]:
+    """Parameters of an evaluation's task that have no default."""
+    return [key for key, schema in EVALUATIONS[name].parameters.items() if "default" not in schema]
