@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "Entry", "first_touch", "load", "with_defaults"]
+__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "TRAINING", "Entry", "first_touch", "load", "with_defaults"]
 
 Schema = dict[str, Any]
 
@@ -114,9 +114,25 @@ ENCODERS: dict[str, Entry] = {
     ),
     "open-clip": Entry(
         "glofnd.encoders.bimodal:open_clip_model",
-        {"model": {"type": "string", "default": "tiny"}},
+        {"model": {"type": "string", "default": "glofnd-tiny"}},
         ("bimodal",),
     ),
+}
+
+TRAINING: dict[str, Schema] = {
+    "epochs": _integer(20, minimum=1),
+    "batch_size": _integer(256, minimum=2),
+    "optimizer": _choice("adamw", "adamw", "sgd", "lars"),
+    "lr": _number(0.001, exclusiveMinimum=0),
+    "weight_decay": _number(0.0001, minimum=0),
+    "warmup_epochs": _number(1, minimum=0),
+    "precision": _choice("bf16", "fp32", "bf16"),
+    "channels_last": {"type": "boolean", "default": True},
+    "device": _choice("auto", "auto", "cpu", "cuda"),
+    "threads": _integer(1, minimum=1),
+    "workers": _integer(0),
+    "inspect_every": _integer(8, minimum=1),
+    "checkpoint_seconds": _number(60, minimum=0),
 }
 
 

@@ -1,0 +1,59 @@
+"""Image and text towers from open_clip, from its own configs or from ours in `open_clip_configs/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import Tensor
+
+from glofnd.encoders.model import Model
+
+__all__ = ["BimodalModel", "open_clip_model"]
+
+_CONFIGS = Path(__file__).parent / "open_clip_configs"
+
+
+class BimodalModel(Model):
+    """An open_clip model; its own temperature is left out, since the objective owns that."""
+
+    modality = "bimodal"
+
+    def __init__(self, clip: Any, context_length: int) -> None:
+        super().__init__(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+        self.clip = clip
+        self.clip.logit_scale.requires_grad_(False)
+        self._tokenizer = open_clip.SimpleTokenizer(context_length=context_length)
+        self._tokens: dict[str, Tensor] = {}
+
+    def features(self, images: Tensor) -> Tensor:
+        """The image tower's output is both feature and embedding, [B, D]."""
+        return self.project(images)
+
+    def project(self, images: Tensor) -> Tensor:
+        """Image embedding, [B, D]."""
+        out: Tensor = self.clip.encode_image(images)
+        return out
+
+    def embed_text(self, captions: list[str]) -> Tensor:
+        """Text embedding, [B, D]. Captions longer than the context are cut, as open_clip does."""
+        for caption in set(captions) - self._tokens.keys():
+            self._tokens[caption] = self._tokenizer([caption])[0]
+        tokens = torch.stack([self._tokens[caption] for caption in captions]).to(self.mean.device)
+        out: Tensor = self.clip.encode_text(tokens)
+        return out
+
+
+def open_clip_model(model: str) -> BimodalModel:
+    """An untrained open_clip model by name, `glofnd-tiny` or any of open_clip's own.
+
+    Raises:
+        ValueError: no model config of that name.
+    """
+    open_clip.add_model_config(_CONFIGS)
+    config = open_clip.get_model_config(model)
+    if config is None:
+        raise ValueError(f"encoder.model: open_clip knows no {model!r}; choose from open_clip.list_models()")
+    return BimodalModel(open_clip.create_model(model, load_weights=False), config["text_cfg"].get("context_length", 77))

@@ -1,0 +1,50 @@
+"""What pretraining and evaluation see of a model, whatever its towers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Model"]
+
+
+class Model(nn.Module):
+    """An image encoder with its normalisation; bimodal models add `embed_text`.
+
+    Shapes:
+        pictures are [B, 3, H, W]; `features` [B, F] is what is frozen and evaluated, `project` [B, D] what the
+        objective sees (not normalised).
+    """
+
+    modality: Literal["unimodal", "bimodal"]
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Floats in [0, 1] -> zero mean and unit spread, in the memory format of the input."""
+        return (images - self.mean) / self.std
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 pictures -> normalised floats, channels last."""
+        if images.dtype != torch.uint8:
+            raise TypeError(f"prepare takes uint8 pictures, got {images.dtype}; use normalise for floats")
+        return self.normalise(images.float().div(255).contiguous(memory_format=torch.channels_last))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Frozen features of normalised pictures, [B, F]."""
+        raise NotImplementedError
+
+    def project(self, images: Tensor) -> Tensor:
+        """Embedding of normalised pictures in the space of the objective, [B, D]."""
+        raise NotImplementedError
+
+    def embed_text(self, captions: list[str]) -> Tensor:
+        """Embedding of captions in the space of the objective, [B, D]."""
+        raise TypeError(f"{type(self).__name__} has no text tower")
