@@ -1,0 +1,81 @@
+"""What is recorded of an epoch: loss, detection against the truth, and the distribution of the thresholds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["EpochRecord", "detection_scores", "threshold_quantiles"]
+
+_QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def detection_scores(pairs: int, dropped: int, true: int, correct: int) -> dict[str, float | None]:
+    """Pooled detection scores over pairs; a share whose denominator is zero is `None`, never 1."""
+    precision = correct / dropped if dropped else None
+    recall = correct / true if true else None
+    f1 = 2 * correct / (dropped + true) if dropped + true else None
+    return {
+        "dropped_share": dropped / pairs if pairs else None,
+        "true_share": true / pairs if pairs else None,
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+    }
+
+
+def threshold_quantiles(thresholds: Tensor | None) -> dict[str, float] | None:
+    """Quantiles of the per-sample thresholds, or of the single one; `None` where nothing is learned."""
+    if thresholds is None:
+        return None
+    values = torch.quantile(thresholds.detach().float().flatten().cpu(), torch.tensor(list(_QUANTILES.values())))
+    return dict(zip(_QUANTILES, values.tolist(), strict=True))
+
+
+class EpochRecord:
+    """Running sums of one epoch; plain numbers, so that a checkpoint in mid-epoch carries them."""
+
+    def __init__(self, sums: dict[str, Any] | None = None) -> None:
+        self.sums: dict[str, Any] = sums or {"loss": 0.0, "steps": 0, "seconds": 0.0, "detection": {}}
+
+    def add_step(self, loss: float, seconds: float) -> None:
+        """Add one step."""
+        self.sums["loss"] += loss
+        self.sums["steps"] += 1
+        self.sums["seconds"] += seconds
+
+    def add_inspection(self, inspections: dict[str, Any], labels: Tensor) -> None:
+        """Add the detection counts of one batch.
+
+        Args:
+            inspections: `objective.inspect(...)`, one per modality.
+            labels: int64 [B], the truth of the batch; columns and rows repeat it as often as there are views.
+        """
+        for modality, seen in inspections.items():
+            rows = labels.repeat(len(seen.anchor) // len(labels))
+            columns = labels.repeat(len(seen.candidate) // len(labels))
+            true = (rows[:, None] == columns[None, :]) & seen.negative
+            counts = self.sums["detection"].setdefault(modality, {"pairs": 0, "dropped": 0, "true": 0, "correct": 0})
+            counts["pairs"] += int(seen.negative.sum())
+            counts["dropped"] += int(seen.dropped.sum())
+            counts["true"] += int(true.sum())
+            counts["correct"] += int((true & seen.dropped).sum())
+
+    def close(self, epoch: int, lr: float, samples: int, thresholds: dict[str, Tensor | None]) -> dict[str, Any]:
+        """The epoch's entry in history.json."""
+        seconds = self.sums["seconds"]
+        entry: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": self.sums["loss"] / max(self.sums["steps"], 1),
+            "lr": lr,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(samples / seconds, 1) if seconds else None,
+        }
+        if self.sums["detection"]:
+            entry["detection"] = {m: detection_scores(**c) for m, c in self.sums["detection"].items()}
+        quantiles = {m: q for m, t in thresholds.items() if (q := threshold_quantiles(t))}
+        if quantiles:
+            entry["threshold"] = quantiles
+        return entry
