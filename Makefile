@@ -1,0 +1,81 @@
+# Everything a person types here. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV ?= .venv
+CORES ?= all
+CONFIG ?= config.yaml
+RESULTS ?= results
+PORT ?= 5000
+UV_VERSION := 0.13.9
+
+export VENV
+ACTIVATE := . '$(VENV)/bin/activate'
+SHELL_SCRIPTS := requirements/install containers/build containers/install .ci/run
+
+.PHONY: help setup demo smoke test test-fast lint format mlflow report container lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s  %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is up to date)
+	@requirements/install
+
+demo: setup ## Run the default benchmark from download to report, then say where everything is
+	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)'
+	@echo
+	@echo 'Report:  $(CURDIR)/$(RESULTS)/report.html  (open it in a browser; it needs no network)'
+	@echo 'Tables:  $(RESULTS)/summary.csv, $(RESULTS)/significance.csv'
+	@echo 'MLflow:  make mlflow, then http://127.0.0.1:$(PORT)'
+
+smoke: setup ## Run the same DAG in miniature, results below results/smoke/
+	@$(ACTIVATE); snakemake --cores $(CORES) --configfile configs/smoke.yaml
+	@echo 'Report:  $(CURDIR)/results/smoke/report.html'
+
+lint: setup ## Linters, formatters and type checks
+	@$(ACTIVATE); ruff check .
+	@$(ACTIVATE); ruff format --check .
+	@$(ACTIVATE); mypy
+	@$(ACTIVATE); snakefmt --check Snakefile workflow/rules
+	@$(ACTIVATE); snakemake --lint
+	@$(ACTIVATE); shellcheck $(SHELL_SCRIPTS)
+
+format: setup ## Format Python and Snakemake files
+	@$(ACTIVATE); ruff check --fix .; ruff format .; snakefmt Snakefile workflow/rules
+
+test: lint ## All checks and all tests, a whole smoke DAG among them
+	@$(ACTIVATE); pytest
+
+test-fast: setup ## The quick tests alone
+	@$(ACTIVATE); pytest -m 'not slow and not network'
+
+mlflow: setup ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
+	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \
+	    echo "error: there is no $(RESULTS)/mlflow.db yet; run make demo first, or name the results: make mlflow RESULTS=results/smoke" >&2; exit 2; fi
+	@echo 'MLflow on http://127.0.0.1:$(PORT), Ctrl-C stops it'
+	@$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
+
+report: setup ## Make the report again, and Snakemake's own report of the run beside it
+	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)' '$(RESULTS)/report.html'
+	@$(ACTIVATE); snakemake --configfile '$(CONFIG)' --report '$(RESULTS)/workflow.html'
+	@echo 'Report:    $(CURDIR)/$(RESULTS)/report.html'
+	@echo 'Workflow:  $(CURDIR)/$(RESULTS)/workflow.html'
+
+container: ## Build the image with docker, podman or apptainer (containers/README.md)
+	@containers/build
+
+lock: setup ## Pin requirements/*.in anew (newest versions: make lock UPGRADE=--upgrade)
+	@$(ACTIVATE); python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(ACTIVATE); uv pip compile --universal --fork-strategy fewest --generate-hashes --python-version 3.11 --quiet \
+	    --custom-compile-command 'make lock' $(UPGRADE) --output-file requirements/lock.txt requirements/runtime.in requirements/dev.in
+	@git --no-pager diff --stat -- requirements/lock.txt
+
+clean: ## Remove caches; results, data and .venv stay (the command to remove them is printed)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find glofnd evaluation workflow tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo 'Caches removed. Kept, as they are expensive to make again:'
+	@for kept in '$(VENV)' data '$(RESULTS)' .snakemake; do \
+	    if [ -e "$$kept" ]; then printf '  %-6s %s   (rm -r %q)\n' "$$(du -sh "$$kept" | cut -f 1)" "$$kept" "$$kept"; fi; done
