@@ -1,0 +1,63 @@
+"""The benchmark: sources -> shards -> pretraining -> features -> evaluation -> significance -> MLflow and report."""
+
+import shlex
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+sys.path.insert(0, workflow.basedir)
+from workflow.configuration import resolve_or_exit
+from workflow.jobs import Jobs
+
+
+configfile: "config.yaml"
+
+
+BENCHMARK = resolve_or_exit(config)
+JOBS = Jobs(BENCHMARK)
+RESOURCES = BENCHMARK["resources"]
+RAW, SHARDS, RESULTS = (BENCHMARK["paths"][key] for key in ("raw", "shards", "results"))
+
+# Commands run as modules of this repository, wherever the working directory is.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
+
+
+container: BENCHMARK["container"]
+
+
+wildcard_constraints:
+    run=r"[^/]+/[^/]+/[^/]+/seed\d+",
+    trunk=r"[^/]+/[^/]+/seed\d+",
+    epoch=r"\d+",
+
+
+localrules:
+    all,
+    resolve,
+    aggregate,
+    significance,
+    mlflow,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/summary.parquet",
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/mlflow-import.json",
+        [f"{RESULTS}/significance.csv"] if BENCHMARK["significance"] else [],
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/pretraining.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/results.smk"
+
+
+onsuccess:
+    print(JOBS.farewell())

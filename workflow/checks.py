@@ -1,0 +1,176 @@
+"""What a schema cannot say about a config: one key against another, and against what the data sets have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from glofnd.data.catalogue import DATASETS, Dataset
+from workflow.schema import nearest
+
+__all__ = ["contradictions"]
+
+Config = dict[str, Any]
+Check = Callable[[], Iterator[str]]
+
+RESERVED = {"baseline": "objectives", "trunk": "detectors"}
+"""Labels that would collide with a folder of ours."""
+
+
+def _paths(config: Config) -> Iterator[str]:
+    seen: dict[Path, str] = {}
+    for key, value in config["paths"].items():
+        place = Path(value).absolute()
+        if place in seen:
+            yield f"paths.{key}: {value!r} is also paths.{seen[place]}; each needs a folder of its own"
+        seen[place] = key
+
+
+def _seeds(config: Config) -> Iterator[str]:
+    seeds = config["seeds"]
+    if config["significance"] is not None and len(seeds) < 2:
+        yield (
+            f"seeds: significance needs at least 2 seeds, there {'is' if len(seeds) == 1 else 'are'} {len(seeds)}; "
+            "add a seed or set significance: null"
+        )
+
+
+def _significance(config: Config) -> Iterator[str]:
+    asked = config["significance"]
+    if asked is None:
+        return
+    detectors = {label: None for e in config["experiments"].values() for label in e["detectors"]}
+    for name, experiment in config["experiments"].items():
+        if asked["baseline"] not in experiment["detectors"]:
+            yield (
+                f"significance.baseline: experiment {name} has no detector {asked['baseline']!r}; "
+                f"{nearest(asked['baseline'], list(detectors))}"
+            )
+    evaluations = {label: None for e in config["experiments"].values() for label in e["evaluations"]}
+    for label in asked["primary"]:
+        if label not in evaluations:
+            yield f"significance.primary: no experiment has the evaluation {label!r}; {nearest(label, list(evaluations))}"
+
+
+def _files(config: Config, label: str) -> Iterator[str]:
+    """A user's own files must be there before anything starts."""
+    block = config["datasets"][label]
+    if DATASETS[block["dataset"]].source is not None:
+        return
+    for key in ("path", "class_list"):
+        value = block.get(key)
+        if value and not Path(value).exists():
+            yield f"datasets.{label}.{key}: {value!r} does not exist"
+
+
+def _entry(config: Config, label: str) -> Dataset:
+    return DATASETS[config["datasets"][label]["dataset"]]
+
+
+def _reference(config: Config, where: str, dataset: str, splits: dict[str, str], label: str | None) -> Iterator[str]:
+    """A data set of the config, splits it has and a label field it has; `splits` maps the key to the split."""
+    if dataset not in config["datasets"]:
+        yield f"{where}.dataset: {dataset!r} is not in datasets; {nearest(dataset, list(config['datasets']))}"
+        return
+    entry = _entry(config, dataset)
+    for key, split in splits.items():
+        if split not in entry.splits:
+            yield f"{where}.{key}: data set {dataset} has no split {split!r}; {nearest(split, entry.splits)}"
+    if label is not None and label not in entry.labels:
+        yield f"{where}.label: data set {dataset} has no label {label!r}; {nearest(label, entry.labels)}"
+
+
+def _training_data(config: Config, name: str) -> Iterator[str]:
+    experiment, where = config["experiments"][name], f"experiments.{name}"
+    dataset, split = experiment["dataset"], experiment["split"]
+    yield from _reference(config, where, dataset, {"split": split}, experiment["label"])
+    if dataset not in config["datasets"]:
+        return
+    if experiment["modality"] == "bimodal" and not _entry(config, dataset).captions:
+        captioned = [key for key in config["datasets"] if _entry(config, key).captions]
+        yield f"{where}.dataset: a bimodal experiment needs captions, {dataset} has none; {nearest(dataset, captioned)}"
+    samples = config["datasets"][dataset].get(f"{split}_samples")
+    batch = experiment["training"]["batch_size"]
+    if samples is not None and batch > samples:
+        yield f"{where}.training.batch_size: {batch} is more than the {samples} samples of {dataset}/{split}"
+
+
+def _schedule(config: Config, name: str) -> Iterator[str]:
+    training = config["experiments"][name]["training"]
+    if training["warmup_epochs"] > training["epochs"]:
+        yield (
+            f"experiments.{name}.training.warmup_epochs: {training['warmup_epochs']} is more than "
+            f"training.epochs {training['epochs']}"
+        )
+
+
+def _detector(config: Config, name: str, label: str) -> Iterator[str]:
+    experiment, where = config["experiments"][name], f"experiments.{name}.detectors.{label}"
+    detector, epochs = experiment["detectors"][label], experiment["training"]["epochs"]
+    for key in ("start_update", "start_filter"):
+        if key in detector and detector[key] >= epochs:
+            yield (
+                f"{where}.{key}: epoch {detector[key]} never comes; training has {epochs} epochs, "
+                f"so it must be below {epochs}"
+            )
+    update, filtering = detector.get("start_update"), detector.get("start_filter")
+    if update is not None and filtering is not None and filtering < update:
+        yield (
+            f"{where}.start_filter: {filtering} is before start_update {update}; "
+            "thresholds must learn before they filter, so raise start_filter or lower start_update"
+        )
+
+
+def _labels(config: Config, name: str) -> Iterator[str]:
+    for label, group in RESERVED.items():
+        if label in config["experiments"][name][group]:
+            yield f"experiments.{name}.{group}.{label}: {label!r} is the name of a folder of results; choose another label"
+
+
+def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
+    seen: list[Config] = []
+    for position, task in enumerate(config["experiments"][name]["evaluations"][evaluation]):
+        where = f"experiments.{name}.evaluations.{evaluation}[{position}]"
+        splits = {key: task[key] for key in ("train", "test", "split") if key in task}
+        yield from _reference(config, where, task["dataset"], splits, task.get("label"))
+        if "train" in task and task["train"] == task["test"]:
+            yield f"{where}.test: {task['test']!r} is also the training split; a test must see new pictures"
+        if evaluation == "retrieval" and task["dataset"] in config["datasets"]:
+            if not _entry(config, task["dataset"]).captions:
+                yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"
+        if task in seen:
+            yield f"{where}: the same task stands there twice"
+        seen.append(task)
+
+
+def contradictions(config: Config, already_broken: bool) -> list[str]:
+    """Every problem between keys, one line each.
+
+    Args:
+        config: with defaults filled in.
+        already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left out
+            (its part is named by the schema's message already).
+    """
+    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_significance, config)]
+    checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
+    for name in _keys(config.get("experiments")):
+        experiment = config["experiments"][name]
+        if not isinstance(experiment, dict):
+            continue
+        checks += [partial(check, config, name) for check in (_training_data, _schedule, _labels)]
+        checks += [partial(_detector, config, name, label) for label in _keys(experiment.get("detectors"))]
+        checks += [partial(_tasks, config, name, label) for label in _keys(experiment.get("evaluations"))]
+    found: list[str] = []
+    for check in checks:
+        try:
+            found += check()
+        except (KeyError, TypeError, AttributeError, ValueError):
+            if not already_broken:
+                raise
+    return found
+
+
+def _keys(value: object) -> list[str]:
+    return list(value) if isinstance(value, dict) else []

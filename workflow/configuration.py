@@ -1,0 +1,79 @@
+"""The one check of a benchmark's config, done before any job starts, and the config with all defaults filled in.
+
+    resolved = resolve(config)          raises ConfigError, which lists every problem at once
+
+The schema is `workflow/schemas/config.schema.yaml` plus the parameters that the registries give for each method, encoder,
+data set and evaluation the config names; what a schema cannot say (one key against another) is in `workflow.checks`.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from workflow.checks import contradictions
+from workflow.schema import filled, problems
+from workflow.vocabulary import schema_for
+
+__all__ = ["ConfigError", "resolve", "resolve_or_exit"]
+
+Config = dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """A config with problems; `problems` holds one line for each."""
+
+    def __init__(self, found: list[str]) -> None:
+        self.problems = found
+        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+        super().__init__("\n".join([f"error: {count} in the config; nothing was started", *(f"  {p}" for p in found)]))
+
+
+def resolve(config: Config) -> Config:
+    """Check a merged config and fill in every default.
+
+    An entry of `datasets`, `experiments`, `objectives`, `detectors` or `evaluations` that is `false` is left out (so that a
+    preset can switch off what the default config has); one that is empty takes its defaults.
+
+    Raises:
+        ConfigError: naming every problem.
+    """
+    chosen = _chosen(config)
+    schema, unknown = schema_for(chosen)
+    found = [*unknown, *problems(chosen, schema)]
+    complete = filled(chosen, schema)
+    found += contradictions(complete, already_broken=bool(found))
+    if found:
+        raise ConfigError(list(dict.fromkeys(found)))
+    resolved: Config = complete
+    return resolved
+
+
+def resolve_or_exit(config: Config) -> Config:
+    """`resolve`, with the problems as plain lines on stderr and no traceback: what the Snakefile calls."""
+    try:
+        return resolve(config)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _switched(entries: object) -> object:
+    """A mapping without the entries that are switched off."""
+    if not isinstance(entries, dict):
+        return entries
+    return {key: {} if value is None else value for key, value in entries.items() if value is not False}
+
+
+def _chosen(config: Config) -> Config:
+    chosen = {key: value for key, value in deepcopy(dict(config)).items()}
+    for key in ("datasets", "experiments"):
+        if key in chosen:
+            chosen[key] = _switched(chosen[key])
+    experiments = chosen.get("experiments")
+    for experiment in experiments.values() if isinstance(experiments, dict) else ():
+        if not isinstance(experiment, dict):
+            continue
+        for key in ("objectives", "detectors", "evaluations"):
+            if key in experiment:
+                experiment[key] = _switched(experiment[key])
+    return chosen

@@ -1,0 +1,188 @@
+"""From a resolved config to the runs of a benchmark, what each starts from and what it is evaluated on.
+
+Pure: reads no file and imports nothing heavy, so that a grid of ten thousand runs is laid out in a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from glofnd.registry import first_touch
+
+__all__ = ["BASELINE", "Grid", "Run", "Trunk"]
+
+Config = dict[str, Any]
+
+BASELINE = "baseline"
+"""Stands where a method's run has its objective."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One cell of the grid: a trained method, or a baseline that trains nothing."""
+
+    experiment: str
+    objective: str
+    detector: str
+    seed: int
+
+    @property
+    def kind(self) -> str:
+        """`method` or `baseline`."""
+        return "baseline" if self.objective == BASELINE else "method"
+
+    @property
+    def id(self) -> str:
+        """The run's name in paths, tables and MLflow."""
+        return f"{self.experiment}/{self.objective}/{self.detector}/seed{self.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """Training shared by all detectors of one objective and seed, up to `epoch`."""
+
+    experiment: str
+    objective: str
+    seed: int
+    epoch: int
+
+    @property
+    def id(self) -> str:
+        """The trunk's name in paths."""
+        return f"{self.experiment}/{self.objective}/seed{self.seed}/epoch{self.epoch}"
+
+
+class Grid:
+    """The runs of a resolved config (`workflow.configuration.resolve`)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """Every trained run by its id."""
+        found = (
+            Run(name, objective, detector, seed)
+            for name, experiment in self.config["experiments"].items()
+            for objective in experiment["objectives"]
+            for detector in experiment["detectors"]
+            for seed in self.config["seeds"]
+        )
+        return {run.id: run for run in found}
+
+    @cached_property
+    def baselines(self) -> dict[str, Run]:
+        """Every baseline run by its id."""
+        found = (
+            Run(name, BASELINE, baseline, seed)
+            for name, experiment in self.config["experiments"].items()
+            for baseline in experiment["baselines"]
+            for seed in self.config["seeds"]
+        )
+        return {run.id: run for run in found}
+
+    def run(self, run_id: str) -> Run:
+        """The run of that id; an unknown one raises `KeyError`."""
+        return self.runs[run_id] if run_id in self.runs else self.baselines[run_id]
+
+    @property
+    def all_runs(self) -> Iterator[Run]:
+        """Trained runs, then baselines."""
+        yield from self.runs.values()
+        yield from self.baselines.values()
+
+    # Trunks
+
+    @cached_property
+    def trunk_epochs(self) -> dict[str, list[int]]:
+        """Epochs at which detectors of each experiment leave the trunk, ascending. Epoch 0 needs no trunk."""
+        return {
+            name: sorted({first_touch(d["method"], d) for d in experiment["detectors"].values()} - {None, 0})
+            for name, experiment in self.config["experiments"].items()
+        }
+
+    def trunks(self) -> Iterator[Trunk]:
+        """Every trunk of the grid."""
+        for name, experiment in self.config["experiments"].items():
+            for objective in experiment["objectives"]:
+                for seed in self.config["seeds"]:
+                    for epoch in self.trunk_epochs[name]:
+                        yield Trunk(name, objective, seed, epoch)
+
+    def start_of_run(self, run: Run) -> Trunk | None:
+        """The trunk a run branches from: the one that ends where its detector first touches anything."""
+        detector = self.config["experiments"][run.experiment]["detectors"][run.detector]
+        epochs = self.trunk_epochs[run.experiment]
+        epoch = first_touch(detector["method"], detector)
+        if epoch is None:
+            epoch = epochs[-1] if epochs else 0
+        return Trunk(run.experiment, run.objective, run.seed, epoch) if epoch else None
+
+    def start_of_trunk(self, trunk: Trunk) -> Trunk | None:
+        """The trunk that a longer trunk goes on from."""
+        earlier = [epoch for epoch in self.trunk_epochs[trunk.experiment] if epoch < trunk.epoch]
+        return Trunk(trunk.experiment, trunk.objective, trunk.seed, earlier[-1]) if earlier else None
+
+    # Run configs
+
+    def run_config(self, run: Run) -> Config:
+        """Everything that decides a run's result and nothing else, so that Snakemake reruns exactly what changed."""
+        experiment = self.config["experiments"][run.experiment]
+        if run.kind == "baseline":
+            objective, detector = {"label": BASELINE}, {"label": run.detector}
+        else:
+            objective = {"label": run.objective, **experiment["objectives"][run.objective]}
+            detector = {"label": run.detector, **experiment["detectors"][run.detector]}
+        return self._config(run.id, run.experiment, run.seed, objective, detector)
+
+    def trunk_config(self, trunk: Trunk) -> Config:
+        """The run config of a trunk: no detector, whatever the experiment calls its runs without one."""
+        objective = {
+            "label": trunk.objective,
+            **self.config["experiments"][trunk.experiment]["objectives"][trunk.objective],
+        }
+        name = f"{trunk.experiment}/{trunk.objective}/trunk/seed{trunk.seed}"
+        return self._config(name, trunk.experiment, trunk.seed, objective, {"label": "none", "method": "none"})
+
+    def _config(self, run: str, name: str, seed: int, objective: Config, detector: Config) -> Config:
+        experiment = self.config["experiments"][name]
+        return {
+            "run": run,
+            "experiment": name,
+            "modality": experiment["modality"],
+            "seed": seed,
+            "dataset": experiment["dataset"],
+            "label": experiment["label"],
+            "encoder": experiment["encoder"],
+            "views": experiment["views"],
+            "training": experiment["training"],
+            "objective": objective,
+            "detector": detector,
+        }
+
+    # Evaluations
+
+    def evaluations(self, run: Run) -> list[str]:
+        """Names of the evaluations of a run: of a baseline those that need no training."""
+        asked = self.config["experiments"][run.experiment]["evaluations"]
+        return [name for name in asked if run.kind == "method" or name in ("linear", "transfer")]
+
+    def tasks(self, run: Run, evaluation: str) -> list[Config]:
+        """The tasks of one evaluation of a run."""
+        found: list[Config] = self.config["experiments"][run.experiment]["evaluations"][evaluation]
+        return found
+
+    def feature_splits(self, run: Run) -> list[tuple[str, str]]:
+        """(data set, split) pairs whose features the evaluations of a run read, each once, in a stable order."""
+        pairs = {
+            (task["dataset"], task[key]): None
+            for evaluation in self.evaluations(run)
+            if evaluation != "discovery"
+            for task in self.tasks(run, evaluation)
+            for key in ("train", "test", "split")
+            if key in task
+        }
+        return list(pairs)

@@ -1,0 +1,142 @@
+"""What each rule reads and is given: the rules' input and parameter functions, by the wildcards of a job.
+
+A path is a text relative to the working directory, a parameter is ready for a command line. Parameters hold exactly what
+decides a job's result, because Snakemake reruns a job when they change.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import PurePosixPath
+from typing import Any
+
+from glofnd.data.catalogue import DATASETS
+from workflow.grid import Grid, Run, Trunk
+
+__all__ = ["Jobs"]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class Jobs:
+    """Inputs and parameters of every job of a resolved config."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        self.grid = Grid(config)
+        self.raw, self.shards, self.results = (str(config["paths"][key]) for key in ("raw", "shards", "results"))
+
+    @staticmethod
+    def folder(path: str) -> str:
+        """The folder a file is in."""
+        return str(PurePosixPath(path).parent)
+
+    @staticmethod
+    def option(name: str, value: str | list[str]) -> str:
+        """A quoted command-line option, or nothing where its value is empty."""
+        return f"{name} {shlex.quote(str(value))}" if value else ""
+
+    def as_json(self) -> str:
+        """The whole resolved config."""
+        return _json(self.config)
+
+    # Data
+
+    def source(self, dataset: str) -> list[str]:
+        """What a data set is made from: nothing where it is the user's own files."""
+        source = DATASETS[self.config["datasets"][dataset]["dataset"]].source
+        return [f"{self.raw}/{source}/source.json"] if source else []
+
+    def dataset_config(self, dataset: str) -> str:
+        """The data set's block of the config."""
+        return _json(self.config["datasets"][dataset])
+
+    def manifest(self, dataset: str, split: str) -> str:
+        """Manifest of one split's shards."""
+        return f"{self.shards}/{dataset}/{split}/manifest.json"
+
+    # Pretraining
+
+    def training_manifest(self, name: str) -> str:
+        """Manifest of the shards that a run or trunk of that id trains on."""
+        experiment = self.config["experiments"][name.split("/")[0]]
+        return self.manifest(experiment["dataset"], experiment["split"])
+
+    def _trunk(self, trunk: str, epoch: int) -> Trunk:
+        experiment, objective, seed = trunk.split("/")
+        return Trunk(experiment, objective, int(seed.removeprefix("seed")), epoch)
+
+    def _checkpoint_of(self, trunk: Trunk | None) -> list[str]:
+        return [f"{self.results}/trunks/{trunk.id}/checkpoint.pt"] if trunk else []
+
+    def start_of_trunk(self, trunk: str, epoch: str) -> list[str]:
+        """Checkpoint that a trunk goes on from, if any."""
+        return self._checkpoint_of(self.grid.start_of_trunk(self._trunk(trunk, int(epoch))))
+
+    def start_of_run(self, run: str) -> list[str]:
+        """Checkpoint that a run branches from, if any."""
+        return self._checkpoint_of(self.grid.start_of_run(self.grid.run(run)))
+
+    def trunk_config(self, trunk: str) -> str:
+        """Run config of a trunk."""
+        return _json(self.grid.trunk_config(self._trunk(trunk, 0)))
+
+    def run_config(self, run: str) -> str:
+        """Run config of a run."""
+        return _json(self.grid.run_config(self.grid.run(run)))
+
+    # Evaluation
+
+    def _file(self, run: Run, name: str) -> str:
+        return f"{self.results}/runs/{run.id}/{name}"
+
+    def checkpoint(self, run: str) -> list[str]:
+        """Checkpoint of a run; a baseline has none."""
+        found = self.grid.run(run)
+        return [self._file(found, "checkpoint.pt")] if found.kind == "method" else []
+
+    def feature_source(self, run: str) -> str:
+        """Where features come from, as options: a checkpoint, or a baseline with the config that shapes it."""
+        found = self.grid.run(run)
+        if found.kind == "method":
+            return self.option("--checkpoint", self._file(found, "checkpoint.pt"))
+        config = self.option("--run-config", _json(self.grid.run_config(found)))
+        return f"{self.option('--baseline', found.detector)} {config}"
+
+    def feature_splits(self, run: str) -> str:
+        """Every data set and split whose features are asked for, as options."""
+        pairs = self.grid.feature_splits(self.grid.run(run))
+        return " ".join(self.option("--split", f"{dataset}/{split}") for dataset, split in pairs)
+
+    def feature_manifests(self, run: str) -> list[str]:
+        """Manifests of all shards whose features a run's evaluations read."""
+        return [self.manifest(*pair) for pair in self.grid.feature_splits(self.grid.run(run))]
+
+    def task_manifests(self, run: str, evaluation: str) -> list[str]:
+        """Manifests of the shards that an evaluation reads itself."""
+        tasks = self.grid.tasks(self.grid.run(run), evaluation)
+        return list(dict.fromkeys(self.manifest(task["dataset"], task["split"]) for task in tasks))
+
+    def task_options(self, run: str, evaluation: str) -> str:
+        """Every task of an evaluation as an option."""
+        tasks = self.grid.tasks(self.grid.run(run), evaluation)
+        return " ".join(self.option("--task", _json(task)) for task in tasks)
+
+    # Results
+
+    def training_metrics(self) -> list[str]:
+        """metrics.json of every training."""
+        return [self._file(run, "metrics.json") for run in self.grid.runs.values()]
+
+    def evaluation_metrics(self) -> list[str]:
+        """metrics.json of every evaluation of every run."""
+        return [
+            self._file(run, f"{name}/metrics.json") for run in self.grid.all_runs for name in self.grid.evaluations(run)
+        ]
+
+    def all_metrics(self) -> list[str]:
+        """Every metrics.json of the benchmark."""
+        return [*self.training_metrics(), *self.evaluation_metrics()]

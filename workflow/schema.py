@@ -1,0 +1,109 @@
+"""JSON schemas turned into one-line problems and filled-in defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+__all__ = ["filled", "nearest", "problems"]
+
+Schema = dict[str, Any]
+
+_ARTICLES = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
+_LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "above",
+    "exclusiveMaximum": "below",
+}
+
+
+def nearest(word: object, choices: Sequence[str]) -> str:
+    """The closest valid choice and the whole list, as the end of a message."""
+    if not choices:
+        return "none is allowed here"
+    found = get_close_matches(str(word), choices, n=1, cutoff=0.5)
+    listed = ", ".join(choices)
+    return f"did you mean '{found[0]}'? (valid: {listed})" if found else f"valid: {listed}"
+
+
+def _key(path: Sequence[object]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "config"
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    """One line for each thing an error of the validator says."""
+    key, value, rule = _key(error.absolute_path), error.instance, error.validator_value
+    prefix = "" if key == "config" else f"{key}."
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    match error.validator:
+        case "additionalProperties":
+            valid = list(schema.get("properties", {}))
+            for extra in value:
+                if extra not in valid:
+                    yield f"{prefix}{extra}: unknown key; {nearest(extra, valid)}"
+        case "required":
+            for missing in rule:
+                if missing not in value:
+                    yield f"{prefix}{missing}: missing"
+        case "type":
+            kinds = [rule] if isinstance(rule, str) else rule
+            yield f"{key}: must be {' or '.join(_ARTICLES[kind] for kind in kinds)}, not {value!r}"
+        case "enum":
+            yield f"{key}: unknown choice {value!r}; {nearest(value, [str(choice) for choice in rule])}"
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            low = schema.get("exclusiveMinimum", schema.get("minimum"))
+            high = schema.get("exclusiveMaximum", schema.get("maximum"))
+            both = f" (between {low} and {high})" if low is not None and high is not None else ""
+            yield f"{key}: must be {_LIMITS[error.validator]} {rule}{both}, not {value!r}"
+        case "minItems" | "minProperties":
+            yield f"{key}: needs at least {rule} {'entry' if rule == 1 else 'entries'}, has {len(value)}"
+        case "uniqueItems":
+            twice = sorted({str(item) for item in value if value.count(item) > 1})
+            yield f"{key}: {', '.join(twice)} stands there more than once"
+        case "pattern" | "propertyNames":
+            yield f"{key}: {schema.get('description', error.message)}, not {value!r}"
+        case _:
+            yield f"{key}: {error.message}"
+
+
+def problems(value: object, schema: Schema) -> list[str]:
+    """Everything in `value` that breaks `schema`, one line each, in the order of the document."""
+    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
+    return [line for error in errors for line in _explain(error)]
+
+
+def filled(value: Any, schema: Schema) -> Any:
+    """`value` with every default of `schema` put in, keys in the schema's order. `value` must be valid."""
+    if isinstance(value, dict):
+        properties: dict[str, Schema] = schema.get("properties", {})
+        complete = {}
+        for key, fragment in properties.items():
+            if key in value:
+                complete[key] = filled(value[key], fragment)
+            elif "default" in fragment:
+                complete[key] = filled(deepcopy(fragment["default"]), fragment)
+        rest = schema.get("additionalProperties")
+        for key in value.keys() - properties.keys():
+            complete[key] = value[key]
+        ordered = {key: complete[key] for key in [*(k for k in properties if k in complete), *value] if key in complete}
+        return {k: filled(v, rest) if k not in properties and isinstance(rest, dict) else v for k, v in ordered.items()}
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [filled(item, schema["items"]) for item in value]
+    return value

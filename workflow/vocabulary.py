@@ -1,0 +1,162 @@
+"""The config's JSON schema: the fixed shape, and the parameters of everything this config names, from the registries."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evaluation.registry import EVALUATIONS
+from glofnd.data.catalogue import DATASETS
+from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, Entry
+from workflow.schema import Schema, nearest
+
+__all__ = ["RULES", "schema_for"]
+
+RULES: dict[str, dict[str, int]] = {
+    "fetch": {"mem_mb": 1000},
+    "shard": {"mem_mb": 2000},
+    "pretrain": {"mem_mb": 2000},
+    "features": {"mem_mb": 2000},
+    "evaluate": {"mem_mb": 2000},
+    "collect": {"mem_mb": 2000},
+}
+"""What can be given resources of its own, with what differs from the defaults."""
+
+_LABEL = {
+    "pattern": "^[a-z0-9][a-z0-9.-]*$",
+    "description": "a name is made of lower-case letters, digits, dots and dashes",
+}
+
+
+@cache
+def _base() -> Schema:
+    path = Path(__file__).with_name("schemas") / "config.schema.yaml"
+    schema: Schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _parameters(parameters: dict[str, Schema]) -> Schema:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": dict(parameters),
+        "required": [key for key, schema in parameters.items() if "default" not in schema],
+    }
+
+
+def _named(
+    where: str, label: str, value: object, registry: dict[str, Entry], modality: object, unknown: list[str], key: str
+) -> Schema:
+    """Schema of an entry that names a method by `key`, or by its label where it does not."""
+    named = _mapping(value).get(key, label)
+    fitting = [name for name, entry in registry.items() if modality in entry.modalities]
+    at = f"{where}.{key}" if key in _mapping(value) or not label else where
+    if not isinstance(named, str):
+        return {"type": "object", "properties": {key: {"type": "string"}}}
+    if named not in registry:
+        unknown.append(f"{at}: unknown {named!r}; {nearest(named, fitting or list(registry))}")
+        return {"type": "object"}
+    if modality in ("unimodal", "bimodal") and named not in fitting:
+        unknown.append(f"{at}: {named!r} is not for {modality} experiments; {nearest(named, fitting)}")
+        return {"type": "object"}
+    schema = _parameters(registry[named].parameters)
+    schema["properties"] = {key: {"type": "string", "default": named}, **schema["properties"]}
+    return schema
+
+
+def _dataset(where: str, label: str, value: object, unknown: list[str]) -> Schema:
+    """Schema of a block of `datasets`: the parameters of its catalogue entry, named by `dataset` or by the block's key."""
+    named = _mapping(value).get("dataset", label)
+    if not isinstance(named, str):
+        return {"type": "object", "properties": {"dataset": {"type": "string"}}}
+    if named not in DATASETS:
+        at = f"{where}.dataset" if "dataset" in _mapping(value) else where
+        unknown.append(f"{at}: unknown data set {named!r}; {nearest(named, list(DATASETS))}")
+        return {"type": "object"}
+    schema = _parameters(DATASETS[named].parameters)
+    schema["properties"] = {"dataset": {"type": "string", "default": named}, **schema["properties"]}
+    # An empty text as default means that the user has to say it.
+    schema["required"] = [key for key, fragment in schema["properties"].items() if fragment.get("default") == ""]
+    return schema
+
+
+def _evaluation(name: str, experiment: dict[str, Any]) -> Schema:
+    """Schema of one evaluation's list of tasks; `discovery` looks at the data the experiment trains on."""
+    task = _parameters(EVALUATIONS[name].parameters)
+    if name == "discovery":
+        own = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
+        for key, found in own.items():
+            task["properties"][key] = {**task["properties"][key], "default": found}
+        task["required"] = [key for key in task["required"] if key not in own]
+    return {"type": "array", "minItems": 1, "items": task}
+
+
+def _default_label(experiment: dict[str, Any], datasets: dict[str, Any]) -> str:
+    key = experiment.get("dataset")
+    name = _mapping(datasets.get(key)).get("dataset", key) if isinstance(key, str) else None
+    return DATASETS[name].label if isinstance(name, str) and name in DATASETS else "label"
+
+
+def _experiment(where: str, value: object, datasets: dict[str, Any], unknown: list[str]) -> Schema:
+    schema = deepcopy(_base()["$defs"]["experiment"])
+    experiment, properties = _mapping(value), schema["properties"]
+    modality = experiment.get("modality")
+    properties["label"]["default"] = _default_label(experiment, datasets)
+    for group, registry in (("objectives", OBJECTIVES), ("detectors", DETECTORS)):
+        entries = _mapping(experiment.get(group))
+        properties[group]["propertyNames"] = _LABEL
+        properties[group]["properties"] = {
+            label: _named(f"{where}.{group}.{label}", label, entry, registry, modality, unknown, "method")
+            for label, entry in entries.items()
+        }
+    if isinstance(experiment.get("encoder"), dict):
+        encoder = experiment["encoder"]
+        if "name" in encoder:
+            properties["encoder"] = _named(f"{where}.encoder", "", encoder, ENCODERS, modality, unknown, "name")
+        else:
+            properties["encoder"] = {"type": "object", "required": ["name"]}
+    fitting = [name for name, entry in EVALUATIONS.items() if modality in entry.modalities]
+    for name in _mapping(experiment.get("evaluations")):
+        if name not in EVALUATIONS:
+            unknown.append(f"{where}.evaluations.{name}: unknown evaluation; {nearest(name, fitting)}")
+        elif modality in ("unimodal", "bimodal") and name not in fitting:
+            unknown.append(f"{where}.evaluations.{name}: not for {modality} experiments; {nearest(name, fitting)}")
+        else:
+            properties["evaluations"].setdefault("properties", {})[name] = _evaluation(name, experiment)
+    return schema
+
+
+def schema_for(config: dict[str, Any]) -> tuple[Schema, list[str]]:
+    """The schema of this config, and one line for every name in it that no registry knows."""
+    schema, unknown = deepcopy(_base()), list[str]()
+    properties = schema["properties"]
+    datasets = _mapping(config.get("datasets"))
+    properties["datasets"]["propertyNames"] = _LABEL
+    properties["datasets"]["properties"] = {
+        name: _dataset(f"datasets.{name}", name, value, unknown) for name, value in datasets.items()
+    }
+    properties["experiments"]["propertyNames"] = _LABEL
+    properties["experiments"]["properties"] = {
+        name: _experiment(f"experiments.{name}", value, datasets, unknown)
+        for name, value in _mapping(config.get("experiments")).items()
+    }
+    resources = schema["$defs"]["resources"]
+    properties["resources"]["properties"] = {
+        rule: {
+            **resources,
+            "properties": {
+                key: {**fragment, "default": special.get(key, fragment["default"])}
+                for key, fragment in resources["properties"].items()
+            },
+        }
+        for rule, special in RULES.items()
+    }
+    return schema, unknown
