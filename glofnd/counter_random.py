@@ -1,0 +1,63 @@
+"""Random numbers that are a function of what they are for, not of what was drawn before.
+
+Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011), vectorised over
+counters: a draw depends on its key and counter alone, so data order and augmentation are the same whatever the batch
+composition, the number of ranks or workers, and after a resume.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["permutation", "philox", "uniform"]
+
+_MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_WEYL_0, _WEYL_1 = 0x9E3779B9, 0xBB67AE85
+_LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+_ROUNDS = 10
+
+Words = npt.NDArray[np.uint64]
+
+
+def philox(counter: tuple[npt.ArrayLike, ...], seed: int) -> Words:
+    """Four random 32-bit words per counter.
+
+    Args:
+        counter: four broadcastable arrays of unsigned 32-bit words.
+        seed: 64-bit key.
+
+    Returns:
+        uint64 `[4, ...]`, each value below 2^32.
+    """
+    c0, c1, c2, c3 = (np.asarray(word, dtype=np.uint64) for word in counter)
+    k0, k1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for _ in range(_ROUNDS):
+        p0, p1 = _MULTIPLIER_0 * c0, _MULTIPLIER_1 * c2
+        c0, c1, c2, c3 = (p1 >> _HALF) ^ c1 ^ np.uint64(k0), p1 & _LOW, (p0 >> _HALF) ^ c3 ^ np.uint64(k1), p0 & _LOW
+        k0, k1 = (k0 + _WEYL_0) & 0xFFFFFFFF, (k1 + _WEYL_1) & 0xFFFFFFFF
+    return np.stack(np.broadcast_arrays(c0, c1, c2, c3))
+
+
+def uniform(index: npt.NDArray[np.int64], draws: int, *, seed: int, epoch: int, stream: int) -> npt.NDArray[np.float64]:
+    """Uniform numbers in [0, 1) for each sample.
+
+    Args:
+        index: sample indices `[N]`.
+        draws: numbers per sample.
+        stream: what the numbers are for (below 2^16), so that two purposes never share a draw.
+
+    Returns:
+        float64 `[N, draws]`; row n depends on (seed, epoch, stream, index[n]) alone.
+    """
+    where = index.astype(np.uint64)[None, :]
+    block = np.arange(-(-draws // 4), dtype=np.uint64)[:, None] | np.uint64(stream << 16)
+    words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), block), seed)
+    return np.ascontiguousarray(words.transpose(2, 1, 0).reshape(len(index), -1)[:, :draws]) * 2.0**-32
+
+
+def permutation(count: int, *, seed: int, epoch: int = 0, stream: int = 0) -> npt.NDArray[np.int64]:
+    """A permutation of `range(count)` that depends on (seed, epoch, stream) alone."""
+    where = np.arange(count, dtype=np.uint64)
+    words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), np.uint64(stream << 16)), seed)
+    return np.argsort(words[0] << _HALF | words[1], kind="stable")

@@ -1,0 +1,184 @@
+"""Emoji of eight vendors: one concept drawn by many hands.
+
+Two drawings of one concept are a false negative by construction, whoever drew them. Concepts, not pictures, are divided
+into splits; concepts that some vendor draws identically (a "person" that is its "man") stay on one side.
+
+    train          80 % of the concepts, seven vendors
+    test-concepts  the other 20 %, the same vendors
+    test-vendor    the concepts of train, drawn by the vendor held out
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import resvg_py
+from PIL import Image
+
+from glofnd.counter_random import permutation
+from glofnd.data.datasets.emoji_names import Concept, Names, read_concepts
+from glofnd.data.datasets.pictures import png
+from glofnd.data.sources.emoji import VENDORS
+from glofnd.data.split import Split
+from glofnd.files import read_json
+
+__all__ = ["HELD_OUT_VENDOR", "Drawing", "build", "render", "split_concepts"]
+
+HELD_OUT_VENDOR = "fluent-emoji-flat"
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One vendor's picture of a concept, or of a skin tone of it. `body` is SVG; `frame` is left, top, width, height."""
+
+    vendor: str
+    name: str
+    concept: int
+    caption: str
+    tone: bool
+    body: str
+    frame: tuple[float, float, float, float]
+
+
+def render(payload: tuple[str, str, tuple[float, float, float, float], int]) -> bytes:
+    """PNG of (name, SVG body, frame, size) on white, centred in a square.
+
+    Raises:
+        ValueError: naming the picture, when it is no valid SVG or does not give a picture of that size.
+    """
+    name, body, frame, size = payload
+    box = " ".join(f"{value:g}" for value in frame)
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{box}" width="{size}" height="{size}">{body}</svg>'
+    )
+    try:
+        data = resvg_py.svg_to_bytes(svg_string=svg, background="#ffffff", dpi=96, skip_system_fonts=True)
+        with Image.open(io.BytesIO(data)) as image:
+            if image.size != (size, size):
+                raise ValueError(f"rendered as {image.size[0]} x {image.size[1]}")
+            return png(image.convert("RGB"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"emoji {name} cannot be rendered: {error}") from error
+
+
+def _drawings(raw: Path, vendor: str, names: Names) -> list[Drawing]:
+    icons = read_json(raw / vendor / "icons.json")
+    found = []
+    for name, icon, key in names.match(icons, read_json(raw / vendor / "chars.json")):
+        sides = [icon.get(side, icons.get(side, default)) for side, default in _FRAME]
+        variant = names.variants[key]
+        found.append(Drawing(vendor, name, variant.concept, variant.label, variant.tone, icon["body"], tuple(sides)))
+    return found
+
+
+_FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
+
+
+def _clusters(drawings: Iterable[Drawing]) -> dict[int, int]:
+    """Concept -> smallest concept it is tied to by pictures that one vendor draws identically (union-find)."""
+    parent: dict[int, int] = {}
+
+    def root(concept: int) -> int:
+        while parent.setdefault(concept, concept) != concept:
+            concept = parent[concept]
+        return concept
+
+    first: dict[tuple[str, str], int] = {}
+    for drawing in drawings:
+        one, other = root(first.setdefault((drawing.vendor, drawing.body), drawing.concept)), root(drawing.concept)
+        parent[max(one, other)] = min(one, other)
+    return {concept: root(concept) for concept in parent}
+
+
+def split_concepts(concepts: list[int], clusters: dict[int, int], seed: int) -> tuple[set[int], set[int]]:
+    """(train, test): clusters in seeded order go to test as long as it holds at most `TEST_SHARE` of the concepts."""
+    members: dict[int, list[int]] = {}
+    for concept in concepts:
+        members.setdefault(clusters[concept], []).append(concept)
+    groups = list(members.values())
+    room = round(TEST_SHARE * len(concepts))
+    test: set[int] = set()
+    for position in permutation(len(groups), seed=seed, stream=1):
+        if len(test) + len(groups[position]) <= room:
+            test.update(groups[position])
+    return set(concepts) - test, test
+
+
+def _eligible(concepts: list[Concept], drawings: list[Drawing], parameters: dict[str, Any]) -> list[int]:
+    """The concepts of the wanted groups that enough training vendors draw, at most `max_concepts` by seeded choice."""
+    for field, known in (("groups", {c.group for c in concepts}), ("subgroups", {c.subgroup for c in concepts})):
+        if unknown := set(parameters[field]) - known:
+            raise ValueError(f"emoji: {field} {sorted(unknown)} unknown; valid are {', '.join(sorted(known))}")
+    vendors: dict[int, set[str]] = {}
+    for drawing in drawings:
+        if drawing.vendor != HELD_OUT_VENDOR and not drawing.tone:
+            vendors.setdefault(drawing.concept, set()).add(drawing.vendor)
+    wanted = [
+        number
+        for number, concept in enumerate(concepts)
+        if len(vendors.get(number, ())) >= parameters["min_vendors"]
+        and (not parameters["groups"] or concept.group in parameters["groups"])
+        and (not parameters["subgroups"] or concept.subgroup in parameters["subgroups"])
+    ]
+    order = permutation(len(wanted), seed=parameters["split_seed"])[: parameters["max_concepts"]]
+    return [wanted[position] for position in np.sort(order)]
+
+
+def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """One split, ordered by concept, tone and vendor."""
+    names = read_concepts(raw)
+    drawings = [drawing for vendor in VENDORS for drawing in _drawings(raw, vendor, names)]
+    concepts = _eligible(names.concepts, drawings, parameters)
+    if len(concepts) < 2:
+        raise ValueError("emoji: fewer than two concepts are left; relax groups, subgroups or min_vendors")
+    train, test = split_concepts(concepts, _clusters(drawings), parameters["split_seed"])
+    chosen = test if split == "test-concepts" else train
+    held_out = split == "test-vendor"
+    kept = [
+        drawing
+        for drawing in drawings
+        if drawing.concept in chosen
+        and (drawing.vendor == HELD_OUT_VENDOR) == held_out
+        and (parameters["skin_tones"] or not drawing.tone)
+    ]
+    kept.sort(key=lambda drawing: (drawing.concept, drawing.tone, drawing.caption, drawing.vendor))
+    return _split(kept, names.concepts, concepts, parameters)
+
+
+def _split(drawings: list[Drawing], concepts: list[Concept], used: list[int], parameters: dict[str, Any]) -> Split:
+    """Classes are those of all splits, so that every split numbers them alike."""
+    groups = sorted({concepts[number].group for number in used})
+    subgroups = sorted({concepts[number].subgroup for number in used})
+    vendors = list(VENDORS)
+    position = {number: place for place, number in enumerate(used)}
+    labels: dict[str, list[int]] = {"concept": [], "subgroup": [], "group": [], "vendor": []}
+    captions = []
+    for drawing in drawings:
+        concept = concepts[drawing.concept]
+        labels["concept"].append(position[drawing.concept])
+        labels["subgroup"].append(subgroups.index(concept.subgroup))
+        labels["group"].append(groups.index(concept.group))
+        labels["vendor"].append(vendors.index(drawing.vendor))
+        tags = concept.tags if parameters["caption"] == "label-tags" else ()
+        captions.append([", ".join((drawing.caption, *tags))])
+    size = parameters["image_size"]
+    return Split(
+        classes={
+            "concept": [concepts[number].label for number in used],
+            "subgroup": subgroups,
+            "group": groups,
+            "vendor": vendors,
+        },
+        labels=labels,
+        payloads=[(f"{drawing.vendor}/{drawing.name}", drawing.body, drawing.frame, size) for drawing in drawings],
+        encode=render,
+        channels=3,
+        captions=captions,
+    )

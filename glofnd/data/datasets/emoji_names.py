@@ -1,0 +1,124 @@
+"""Which Unicode emoji a vendor's icon shows.
+
+Vendors with a table of code points are matched by it; the others by name: Unicode's own label, else an alias, else a name
+that a vendor with a table uses, each also without hyphens. A name that could mean two emoji is left out.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glofnd.data.sources.emoji import VENDORS
+from glofnd.files import read_json
+
+__all__ = ["Concept", "Names", "Variant", "read_concepts", "slug"]
+
+_SPOKEN = {"&": " and ", "#": "hash", "*": "asterisk", "'": "", "\N{RIGHT SINGLE QUOTATION MARK}": ""}
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One emoji, all its skin tones together."""
+
+    label: str
+    tags: tuple[str, ...]
+    group: str
+    subgroup: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A concept itself (`tone` false) or one skin tone of it; `concept` is its position among the concepts."""
+
+    concept: int
+    label: str
+    tone: bool
+
+
+def slug(text: str) -> str:
+    """A label as icon sets write it: lower case ASCII words joined by hyphens."""
+    for sign, spoken in _SPOKEN.items():
+        text = text.replace(sign, spoken)
+    plain = unicodedata.normalize("NFKD", text.lower())
+    return re.sub(r"[^a-z0-9]+", "-", "".join(c for c in plain if not unicodedata.combining(c))).strip("-")
+
+
+def _code(hexcode: str) -> str:
+    """A code point sequence without the selectors that only choose text or picture style."""
+    return "-".join(part for part in hexcode.upper().split("-") if part not in {"FE0E", "FE0F"})
+
+
+@dataclass
+class Names:
+    """Every concept and variant, and the names they go by."""
+
+    concepts: list[Concept] = field(default_factory=list)
+    variants: dict[str, Variant] = field(default_factory=dict)
+    _by_name: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, concept: Concept, variants: list[tuple[str, str, bool]]) -> None:
+        """Add a concept with its variants (hexcode, label, tone)."""
+        for hexcode, label, tone in variants:
+            self.variants[_code(hexcode)] = Variant(len(self.concepts), label, tone)
+            self.learn(slug(label), hexcode)
+        self.concepts.append(concept)
+
+    def learn(self, name: str, hexcode: str) -> None:
+        """Note that icon sets call this emoji `name`."""
+        if (code := _code(hexcode)) in self.variants:
+            for form in {name, name.replace("-", "")}:
+                self._by_name.setdefault(form, set()).add(code)
+
+    def _named(self, name: str) -> set[str]:
+        flag = re.sub(r"^flag-for-(flag-)?", "flag-", name)
+        for form in (name, flag, name.replace("-", "")):
+            if form in self._by_name:
+                return self._by_name[form]
+        return set()
+
+    def match(self, icons: dict[str, Any], chars: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], str]]:
+        """(name, icon, key in `variants`) for each icon of an Iconify set that shows exactly one known emoji.
+
+        Each emoji is given once, to the first icon that claims it.
+        """
+        codes: dict[str, set[str]] = {}
+        for hexcode, name in chars.items():
+            if (code := _code(hexcode)) in self.variants:
+                codes.setdefault(name, set()).add(code)
+        aliases: dict[str, list[str]] = {}
+        for name, alias in icons.get("aliases", {}).items():
+            if alias.keys() == {"parent"}:  # others are turned or mirrored
+                aliases.setdefault(alias["parent"], []).append(name)
+        taken: set[str] = set()
+        for name, icon in icons["icons"].items():
+            if icon.get("hidden"):
+                continue
+            candidates = [codes.get(name, set()), *(self._named(form) for form in [name, *aliases.get(name, [])])]
+            found = next((candidate for candidate in candidates if candidate), set())
+            if len(found) == 1 and not found & taken:
+                taken |= found
+                yield name, icon, next(iter(found))
+
+
+def read_concepts(raw: Path) -> Names:
+    """Every emoji but the components (bare skin tones and hair), from emojibase, with the vendors' names for them."""
+    tables = read_json(raw / "emojibase" / "groups.json")
+    names = Names()
+    for entry in read_json(raw / "emojibase" / "data.json"):
+        group = tables["groups"].get(str(entry.get("group")))
+        if group in {None, "component"}:
+            continue
+        concept = Concept(
+            entry["label"], tuple(entry.get("tags", ())), group, tables["subgroups"][str(entry["subgroup"])]
+        )
+        skins = [(skin["hexcode"], skin["label"], True) for skin in entry.get("skins", ())]
+        names.add(concept, [(entry["hexcode"], entry["label"], False), *skins])
+    for vendor in VENDORS:
+        for hexcode, name in read_json(raw / vendor / "chars.json").items():
+            names.learn(name, hexcode)
+    return names

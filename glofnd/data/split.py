@@ -1,0 +1,58 @@
+"""One split of a data set before it is written: labels, captions, and how each picture is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Split", "stratified"]
+
+import numpy as np
+import numpy.typing as npt
+
+from glofnd.counter_random import permutation
+
+
+@dataclass(frozen=True)
+class Split:
+    """What the shard writer needs; position in every sequence is the sample's index.
+
+    `encode(payloads[i])` gives picture i as PNG or JPEG bytes; it is a module-level function, since it may run in another
+    process, and raises `ValueError` naming the picture when that is not valid. `classes[field][labels[field][i]]` is the
+    name of sample i's class; all splits of a data set number the classes alike.
+    """
+
+    classes: dict[str, list[str]]
+    labels: dict[str, list[int]]
+    payloads: Sequence[Any]
+    encode: Callable[[Any], bytes]
+    channels: int
+    captions: list[list[str]] | None = None
+    extension: str = "png"
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+
+def stratified(labels: npt.NDArray[np.int64], size: int, seed: int) -> npt.NDArray[np.int64]:
+    """Indices of a class-stratified subset, ascending.
+
+    Each class gets its share of `size` rounded down; the remaining places go to the largest remainders, ties to the
+    lower class. Within a class the choice is a seeded permutation.
+
+    Raises:
+        ValueError: when `size` exceeds the number of samples.
+    """
+    if size > len(labels):
+        raise ValueError(f"a subset of {size} samples was asked for, but there are only {len(labels)}")
+    classes, counts = np.unique(labels, return_counts=True)
+    quota = counts * size / len(labels)
+    take = np.floor(quota).astype(int)
+    for position in np.argsort(take - quota, kind="stable")[: size - take.sum()]:
+        take[position] += 1
+    chosen = []
+    for label, number in zip(classes, take, strict=True):
+        members = np.flatnonzero(labels == label)
+        chosen.append(members[permutation(len(members), seed=seed, stream=int(label))[:number]])
+    return np.sort(np.concatenate(chosen))

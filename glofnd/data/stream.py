@@ -1,0 +1,156 @@
+"""Batches from shards: every sample once an epoch, in an order set by (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from glofnd.counter_random import permutation, uniform
+from glofnd.data.manifest import read_manifest, verify_shards
+from glofnd.data.pictures import PictureReader
+
+__all__ = ["Batch", "ShardStream"]
+
+# Streams of counter_random; augmentation uses others.
+_ORDER, _CAPTION = 0xDA7A, 0xCA97
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one rank's part of a batch.
+
+    `index` int64 `[b]`; `images` uint8 `[b, C, H, W]` (grey pictures asked for as three channels are an expanded view of
+    one); `labels[field]` int64 `[b]`; `captions` one text each, or `None` if the data set has none.
+    """
+
+    index: Tensor
+    images: Tensor
+    labels: dict[str, Tensor]
+    captions: list[str] | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+class ShardStream:
+    """The samples of one split.
+
+    Args:
+        shards: folder with `manifest.json` and its tars.
+        batch_size: size of the global batch; each rank gets `batch_size / world` of it.
+        seed: sets the order together with the epoch.
+        workers: threads that read and decode batches ahead, when pictures are not cached.
+        rank, world: rank r of W gets the r-th contiguous part of each global batch.
+        cache: keep the decoded pictures in memory if they fit `cache_bytes`.
+        drop_last: drop the incomplete batch at the end of an epoch.
+        channels: 3 repeats grey pictures; 1 asks for grey pictures as they are.
+        verify: compare every shard with its checksum, once, now.
+
+    Raises:
+        ManifestError: for shards that are not what the manifest says.
+        ValueError: for arguments that do not fit each other or the data.
+    """
+
+    def __init__(
+        self,
+        shards: Path,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        cache: bool = True,
+        cache_bytes: int = 2**31,
+        drop_last: bool = True,
+        channels: int = 3,
+        verify: bool = True,
+    ) -> None:
+        self.manifest = read_manifest(Path(shards))
+        if not 0 <= rank < world or batch_size < 1 or batch_size % world:
+            raise ValueError(f"batch_size {batch_size} does not divide among {world} ranks (rank {rank})")
+        if drop_last and batch_size > self.manifest.samples:
+            raise ValueError(f"{shards}: batch_size {batch_size} exceeds the {self.manifest.samples} samples")
+        if channels < self.manifest.channels:
+            raise ValueError(f"{shards}: the pictures are in colour; channels=1 would lose it")
+        if verify:
+            verify_shards(self.manifest)
+        self.samples = self.manifest.samples
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers
+        self.rank, self.world, self.drop_last, self.channels = rank, world, drop_last, channels
+        self._labels = {field: torch.from_numpy(values) for field, values in self.manifest.labels.items()}
+        self._reader = PictureReader(self.manifest, cache_bytes if cache else 0)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Global batches in an epoch, the same on every rank."""
+        full, rest = divmod(self.samples, self.batch_size)
+        return full + bool(rest and not self.drop_last)
+
+    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The epoch's order of all samples."""
+        return permutation(self.samples, seed=self.seed, epoch=epoch, stream=_ORDER)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """This rank's part of each batch of an epoch, from global batch `start_batch` on.
+
+        Every rank yields the same number of batches; without `drop_last` the parts of the last may differ by one sample
+        or be empty.
+        """
+        order = self.order(epoch)
+        parts = []
+        for number in range(start_batch, self.batches_per_epoch):
+            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
+            parts.append(np.array_split(whole, self.world)[self.rank])
+        return self._read(parts, epoch)
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
+        everything = np.arange(self.samples)
+        return self._read([everything[i : i + batch_size] for i in range(0, self.samples, batch_size)], None)
+
+    def captions(self) -> list[list[str]] | None:
+        """All captions of every sample, by index."""
+        return self._reader.captions() if self.manifest.captions else None
+
+    def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[Batch]:
+        if self.workers == 0 or self._reader.cached:
+            for part in parts:
+                yield self._batch(part, epoch)
+            return
+        with ThreadPoolExecutor(self.workers) as pool:
+            waiting: deque[Future[Batch]] = deque()
+            try:
+                for part in parts:
+                    waiting.append(pool.submit(self._batch, part, epoch))
+                    if len(waiting) > 2 * self.workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _batch(self, part: npt.NDArray[np.int64], epoch: int | None) -> Batch:
+        index = torch.from_numpy(part)
+        images = torch.from_numpy(self._reader.images(part))
+        if self.channels > images.shape[1]:
+            images = images.expand(-1, self.channels, -1, -1)
+        labels = {field: values[index] for field, values in self._labels.items()}
+        return Batch(index, images, labels, self._chosen_captions(part, epoch))
+
+    def _chosen_captions(self, part: npt.NDArray[np.int64], epoch: int | None) -> list[str] | None:
+        captions = self.captions()
+        if captions is None:
+            return None
+        if epoch is None:
+            return [captions[i][0] for i in part]
+        draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
+        return [captions[i][int(draw * len(captions[i]))] for i, draw in zip(part, draws, strict=True)]

@@ -1,0 +1,144 @@
+"""Writes a split as webdataset tars and a manifest, bit for bit the same each time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import IO, Any
+
+import webdataset
+
+from glofnd.data.split import Split
+from glofnd.files import atomic_open, sha256
+from glofnd.progress import Progress
+
+__all__ = ["pair_counts", "write_shards"]
+
+_BLOCK = 512
+# Starting a process costs about as much as encoding this many small pictures.
+_PARALLEL_FROM = 1000
+
+
+def _padded(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _pictures(split: Split, processes: int) -> Iterator[bytes]:
+    if processes < 2 or len(split) < _PARALLEL_FROM:
+        yield from map(split.encode, split.payloads)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(split.encode, split.payloads, chunksize=64)
+
+
+def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
+    """How many unordered pairs of different samples share a key, and their share of all pairs.
+
+    With uniform batches of B samples, an anchor meets share * (B - 1) false negatives on average.
+    """
+    pairs = sum(count * (count - 1) // 2 for count in Counter(keys).values())
+    everything = len(keys) * (len(keys) - 1) // 2
+    return {"pairs": pairs, "share": pairs / everything if everything else 0.0}
+
+
+def _write_shard(handle: IO[bytes], samples: Iterator[tuple[dict[str, Any], str]]) -> list[list[int]]:
+    """Write samples; per sample the offset and size of its picture, and those of its caption if it has one."""
+    offsets = []
+    position = 0
+    with webdataset.TarWriter(handle, encoder=False, mtime=0, user="glofnd", group="glofnd") as tar:
+        for sample, extension in samples:
+            place: dict[str, list[int]] = {}
+            for name in sorted(key for key in sample if key != "__key__"):  # the order in which TarWriter writes
+                place[name] = [position + _BLOCK, len(sample[name])]
+                position += _BLOCK + _padded(len(sample[name]))
+            offsets.append(place[extension] + place.get("txt", []))
+            tar.write(sample)
+    return offsets
+
+
+def _samples(split: Split, pictures: Iterator[bytes], first: int, count: int) -> Iterator[tuple[dict[str, Any], str]]:
+    for index in range(first, first + count):
+        labels = {field: values[index] for field, values in split.labels.items()}
+        sample = {
+            "__key__": f"{index:09d}",
+            split.extension: next(pictures),
+            "json": json.dumps(labels, sort_keys=True).encode(),
+        }
+        if split.captions is not None:
+            sample["txt"] = "\n".join(split.captions[index]).encode()
+        yield sample, split.extension
+
+
+def write_shards(
+    split: Split, out: Path, *, shards: int, head: dict[str, Any], tail: dict[str, Any], processes: int = 1
+) -> dict[str, Any]:
+    """Write `out/000000.tar ...` and, last, `out/manifest.json`; returns the manifest.
+
+    Args:
+        shards: number of tars; their sizes differ by one sample at most.
+        head: first entries of the manifest (data set, split, picture size).
+        tail: further entries (licence, source, config).
+        processes: how many encode pictures; the bytes written are the same for any number.
+
+    Raises:
+        ValueError: for an empty split, fewer samples than shards, or a picture that is not valid.
+    """
+    total = len(split)
+    if total < shards:
+        raise ValueError(
+            f"{head['dataset']}/{head['split']}: {total} samples do not fill {shards} shards; ask for fewer"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "manifest.json").unlink(missing_ok=True)
+    for stale in out.glob("*.tar"):
+        stale.unlink()
+    bar = Progress(total, f"{head['dataset']}/{head['split']}", "pictures")
+    pictures = _pictures(split, processes)
+    entries = []
+    first = 0
+    for number in range(shards):
+        count = total // shards + (number < total % shards)
+        path = out / f"{number:06d}.tar"
+        with atomic_open(path) as handle:
+            offsets = _write_shard(handle, _samples(split, pictures, first, count))
+        entries.append(
+            {
+                "file": path.name,
+                "first_index": first,
+                "samples": count,
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+                "offsets": offsets,
+            }
+        )
+        first += count
+        bar.advance(count)
+    bar.close()
+    false_negatives = {field: pair_counts(values) for field, values in split.labels.items()}
+    if split.captions is not None:
+        false_negatives["caption"] = pair_counts(["\n".join(lines) for lines in split.captions])
+    manifest = {
+        "format": 1,
+        **head,
+        "samples": total,
+        "channels": split.channels,
+        "classes": split.classes,
+        "labels": split.labels,
+        "captions": split.captions is not None,
+        "false_negatives": false_negatives,
+        **tail,
+        "shards": entries,
+    }
+    _write_manifest(out / "manifest.json", manifest)
+    return manifest
+
+
+def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """One line per key: a line per number would make the file of a large data set unreadable and slow."""
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest.items()]
+    with atomic_open(path, "w") as handle:
+        handle.write("{" + ",\n ".join(lines) + "}\n")
