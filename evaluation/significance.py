@@ -4,8 +4,8 @@ Runs of two methods at the same seed share initialisation, data order and augmen
 observation, and n seeds give n of them. Every function takes these differences as float64 [n].
 
 All p-values are two-sided. The exact sign-flip test needs no normality, but with n seeds it cannot go below 2 / 2^n
-(`smallest_p`): three seeds can never show p < 0.25 that way, whatever the effect. The paired t-test can, at the price of
-assuming that differences over seeds are normal, which n = 3 cannot check.
+(`smallest_p`): three seeds can never show p < 0.25 that way, whatever the effect. The paired t-test can, at the price
+of assuming that differences over seeds are normal, which n = 3 cannot check.
 """
 
 from __future__ import annotations
@@ -43,18 +43,19 @@ EXACT = 13
 class Comparison:
     """One method against the baseline on one metric, over paired seeds.
 
-    `nan` stands where a number is not defined: everything about spread at n = 1, and the t-test where all differences are
-    equal (no spread to measure the mean against).
+    `ci_low`, `ci_high` and `p_value` are Student's; two other tests and the bootstrap stand beside them. `nan` stands
+    where a number is not defined: everything about spread at n = 1, and the t-test where all differences are equal (no
+    spread to measure the mean against).
     """
 
     n: int
     difference: float
     difference_sd: float
-    t_low: float
-    t_high: float
+    ci_low: float
+    ci_high: float
     bootstrap_low: float
     bootstrap_high: float
-    p_t: float
+    p_value: float
     p_sign_flip: float
     p_wilcoxon: float
     effect_size: float
@@ -90,7 +91,10 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, floa
 def bootstrap_interval(
     values: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean difference. With few seeds it is too narrow: read it beside the t interval."""
+    """Percentile bootstrap interval of the mean difference.
+
+    With few seeds it is too narrow (n = 3: hardly more than smallest to largest); read it beside the t interval.
+    """
     d = _differences(values)
     if d.size < 2:
         return float("nan"), float("nan")
@@ -178,7 +182,10 @@ def interquartile_mean(values: ArrayLike) -> float:
 
 
 def probability_of_improvement(method: ArrayLike, baseline: ArrayLike) -> float:
-    """Chance that a run of `method` beats one of `baseline`, ties counting half; both [n_runs, n_tasks], mean over tasks."""
+    """Chance that a run of `method` beats one of `baseline`, ties counting half (Agarwal et al. 2021).
+
+    Both are [n_runs, n_tasks]; the chance is the mean over tasks.
+    """
     x, y = np.atleast_2d(np.asarray(method, np.float64)), np.atleast_2d(np.asarray(baseline, np.float64))
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"both methods need the same tasks, got {x.shape[1]} and {y.shape[1]}")
@@ -193,6 +200,7 @@ def sentence(n: int, family: int, level: float = 0.05) -> str:
     corrected = min(1.0, least * family)
     return (
         f"With {n} seeds the exact sign-flip test cannot give a p-value below {least:.3g} "
-        f"({corrected:.3g} after Holm's correction over {family} comparisons); {needed} seeds are the fewest that could reach "
-        f"{level:g} in a single comparison. The paired t-test can go lower, but only by assuming normal differences."
+        f"({corrected:.3g} after Holm's correction over {family} comparisons); {needed} seeds are the fewest that "
+        f"could reach {level:g} in a single comparison. The paired t-test can go lower, but only by assuming that "
+        "differences over seeds are normal."
     )

@@ -37,21 +37,24 @@ def _seeds(config: Config) -> Iterator[str]:
         )
 
 
-def _significance(config: Config) -> Iterator[str]:
+def _significance_baseline(config: Config, name: str) -> Iterator[str]:
+    detectors = list(config["experiments"][name]["detectors"])
     asked = config["significance"]
-    if asked is None:
+    if asked is not None and asked["baseline"] not in detectors:
+        yield (
+            f"significance.baseline: experiment {name} has no detector {asked['baseline']!r}; "
+            f"{nearest(asked['baseline'], detectors)}"
+        )
+
+
+def _significance_primary(config: Config) -> Iterator[str]:
+    if config["significance"] is None:
         return
-    detectors = {label: None for e in config["experiments"].values() for label in e["detectors"]}
-    for name, experiment in config["experiments"].items():
-        if asked["baseline"] not in experiment["detectors"]:
-            yield (
-                f"significance.baseline: experiment {name} has no detector {asked['baseline']!r}; "
-                f"{nearest(asked['baseline'], list(detectors))}"
-            )
-    evaluations = {label: None for e in config["experiments"].values() for label in e["evaluations"]}
-    for label in asked["primary"]:
+    evaluations = {label: None for e in config["experiments"].values() for label in e.get("evaluations", {})}
+    for label in config["significance"]["primary"]:
         if label not in evaluations:
-            yield f"significance.primary: no experiment has the evaluation {label!r}; {nearest(label, list(evaluations))}"
+            hint = nearest(label, list(evaluations))
+            yield f"significance.primary: no experiment has the evaluation {label!r}; {hint}"
 
 
 def _files(config: Config, label: str) -> Iterator[str]:
@@ -126,7 +129,7 @@ def _detector(config: Config, name: str, label: str) -> Iterator[str]:
 def _labels(config: Config, name: str) -> Iterator[str]:
     for label, group in RESERVED.items():
         if label in config["experiments"][name][group]:
-            yield f"experiments.{name}.{group}.{label}: {label!r} is the name of a folder of results; choose another label"
+            yield f"experiments.{name}.{group}.{label}: {label!r} names a folder of results; choose another label"
 
 
 def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
@@ -137,9 +140,9 @@ def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
         yield from _reference(config, where, task["dataset"], splits, task.get("label"))
         if "train" in task and task["train"] == task["test"]:
             yield f"{where}.test: {task['test']!r} is also the training split; a test must see new pictures"
-        if evaluation == "retrieval" and task["dataset"] in config["datasets"]:
-            if not _entry(config, task["dataset"]).captions:
-                yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"
+        known = task["dataset"] in config["datasets"]
+        if evaluation == "retrieval" and known and not _entry(config, task["dataset"]).captions:
+            yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"
         if task in seen:
             yield f"{where}: the same task stands there twice"
         seen.append(task)
@@ -150,16 +153,18 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
 
     Args:
         config: with defaults filled in.
-        already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left out
-            (its part is named by the schema's message already).
+        already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
+            out (its part is named by the schema's message already).
     """
-    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_significance, config)]
+    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_significance_primary, config)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]
         if not isinstance(experiment, dict):
             continue
-        checks += [partial(check, config, name) for check in (_training_data, _schedule, _labels)]
+        checks += [
+            partial(check, config, name) for check in (_training_data, _schedule, _labels, _significance_baseline)
+        ]
         checks += [partial(_detector, config, name, label) for label in _keys(experiment.get("detectors"))]
         checks += [partial(_tasks, config, name, label) for label in _keys(experiment.get("evaluations"))]
     found: list[str] = []

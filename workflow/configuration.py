@@ -2,8 +2,9 @@
 
     resolved = resolve(config)          raises ConfigError, which lists every problem at once
 
-The schema is `workflow/schemas/config.schema.yaml` plus the parameters that the registries give for each method, encoder,
-data set and evaluation the config names; what a schema cannot say (one key against another) is in `workflow.checks`.
+The schema is `workflow/schemas/config.schema.yaml` plus the parameters that the registries give for each method,
+encoder, data set and evaluation the config names; what a schema cannot say (one key against another) is in
+`workflow.checks`.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class ConfigError(ValueError):
 def resolve(config: Config) -> Config:
     """Check a merged config and fill in every default.
 
-    An entry of `datasets`, `experiments`, `objectives`, `detectors` or `evaluations` that is `false` is left out (so that a
-    preset can switch off what the default config has); one that is empty takes its defaults.
+    An entry of `datasets`, `experiments`, `objectives`, `detectors` or `evaluations` that is `false` is left out (so
+    that a preset can switch off what the default config has); one that is empty takes its defaults.
 
     Raises:
         ConfigError: naming every problem.
@@ -65,7 +66,7 @@ def _switched(entries: object) -> object:
 
 
 def _chosen(config: Config) -> Config:
-    chosen = {key: value for key, value in deepcopy(dict(config)).items()}
+    chosen = deepcopy(dict(config))
     for key in ("datasets", "experiments"):
         if key in chosen:
             chosen[key] = _switched(chosen[key])

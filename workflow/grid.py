@@ -60,6 +60,7 @@ class Grid:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.results: str = config["paths"]["results"]
 
     @cached_property
     def runs(self) -> dict[str, Run]:
@@ -100,7 +101,7 @@ class Grid:
     def trunk_epochs(self) -> dict[str, list[int]]:
         """Epochs at which detectors of each experiment leave the trunk, ascending. Epoch 0 needs no trunk."""
         return {
-            name: sorted({first_touch(d["method"], d) for d in experiment["detectors"].values()} - {None, 0})
+            name: sorted({epoch for d in experiment["detectors"].values() if (epoch := first_touch(d["method"], d))})
             for name, experiment in self.config["experiments"].items()
         }
 
@@ -186,3 +187,23 @@ class Grid:
             if key in task
         }
         return list(pairs)
+
+    # Files
+
+    def run_folder(self, run: Run) -> str:
+        """Folder of everything that belongs to a run."""
+        return f"{self.results}/runs/{run.id}"
+
+    def trunk_folder(self, trunk: Trunk) -> str:
+        """Folder of a trunk's checkpoint."""
+        return f"{self.results}/trunks/{trunk.id}"
+
+    def training_metrics(self) -> list[str]:
+        """metrics.json of every training."""
+        return [f"{self.run_folder(run)}/metrics.json" for run in self.runs.values()]
+
+    def evaluation_metrics(self) -> list[str]:
+        """metrics.json of every evaluation of every run."""
+        return [
+            f"{self.run_folder(run)}/{name}/metrics.json" for run in self.all_runs for name in self.evaluations(run)
+        ]

@@ -1,7 +1,7 @@
 """What each rule reads and is given: the rules' input and parameter functions, by the wildcards of a job.
 
-A path is a text relative to the working directory, a parameter is ready for a command line. Parameters hold exactly what
-decides a job's result, because Snakemake reruns a job when they change.
+A path is a text relative to the working directory, a parameter is ready for a command line. Parameters hold exactly
+what decides a job's result, because Snakemake reruns a job when they change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from glofnd.data.catalogue import DATASETS
-from workflow.grid import Grid, Run, Trunk
+from workflow.grid import Grid, Trunk
 
 __all__ = ["Jobs"]
 
@@ -27,7 +27,7 @@ class Jobs:
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self.grid = Grid(config)
-        self.raw, self.shards, self.results = (str(config["paths"][key]) for key in ("raw", "shards", "results"))
+        self.raw, self.shards = config["paths"]["raw"], config["paths"]["shards"]
 
     @staticmethod
     def folder(path: str) -> str:
@@ -70,7 +70,7 @@ class Jobs:
         return Trunk(experiment, objective, int(seed.removeprefix("seed")), epoch)
 
     def _checkpoint_of(self, trunk: Trunk | None) -> list[str]:
-        return [f"{self.results}/trunks/{trunk.id}/checkpoint.pt"] if trunk else []
+        return [f"{self.grid.trunk_folder(trunk)}/checkpoint.pt"] if trunk else []
 
     def start_of_trunk(self, trunk: str, epoch: str) -> list[str]:
         """Checkpoint that a trunk goes on from, if any."""
@@ -90,19 +90,16 @@ class Jobs:
 
     # Evaluation
 
-    def _file(self, run: Run, name: str) -> str:
-        return f"{self.results}/runs/{run.id}/{name}"
-
     def checkpoint(self, run: str) -> list[str]:
         """Checkpoint of a run; a baseline has none."""
         found = self.grid.run(run)
-        return [self._file(found, "checkpoint.pt")] if found.kind == "method" else []
+        return [f"{self.grid.run_folder(found)}/checkpoint.pt"] if found.kind == "method" else []
 
     def feature_source(self, run: str) -> str:
         """Where features come from, as options: a checkpoint, or a baseline with the config that shapes it."""
         found = self.grid.run(run)
         if found.kind == "method":
-            return self.option("--checkpoint", self._file(found, "checkpoint.pt"))
+            return self.option("--checkpoint", f"{self.grid.run_folder(found)}/checkpoint.pt")
         config = self.option("--run-config", _json(self.grid.run_config(found)))
         return f"{self.option('--baseline', found.detector)} {config}"
 
@@ -127,16 +124,6 @@ class Jobs:
 
     # Results
 
-    def training_metrics(self) -> list[str]:
-        """metrics.json of every training."""
-        return [self._file(run, "metrics.json") for run in self.grid.runs.values()]
-
-    def evaluation_metrics(self) -> list[str]:
-        """metrics.json of every evaluation of every run."""
-        return [
-            self._file(run, f"{name}/metrics.json") for run in self.grid.all_runs for name in self.grid.evaluations(run)
-        ]
-
     def all_metrics(self) -> list[str]:
         """Every metrics.json of the benchmark."""
-        return [*self.training_metrics(), *self.evaluation_metrics()]
+        return [*self.grid.training_metrics(), *self.grid.evaluation_metrics()]

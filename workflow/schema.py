@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -49,7 +49,7 @@ def _key(path: Sequence[object]) -> str:
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing an error of the validator says."""
-    key, value, rule = _key(error.absolute_path), error.instance, error.validator_value
+    key, value, rule = _key(error.absolute_path), cast(Any, error.instance), cast(Any, error.validator_value)
     prefix = "" if key == "config" else f"{key}."
     schema = error.schema if isinstance(error.schema, dict) else {}
     match error.validator:
@@ -104,6 +104,7 @@ def filled(value: Any, schema: Schema) -> Any:
             complete[key] = value[key]
         ordered = {key: complete[key] for key in [*(k for k in properties if k in complete), *value] if key in complete}
         return {k: filled(v, rest) if k not in properties and isinstance(rest, dict) else v for k, v in ordered.items()}
-    if isinstance(value, list) and isinstance(schema.get("items"), dict):
-        return [filled(item, schema["items"]) for item in value]
+    if isinstance(value, list):
+        each = [*schema.get("prefixItems", []), *[schema.get("items", {})] * len(value)]
+        return [filled(item, fragment) for item, fragment in zip(value, each, strict=False)]
     return value

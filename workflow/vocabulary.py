@@ -1,4 +1,4 @@
-"""The config's JSON schema: the fixed shape, and the parameters of everything this config names, from the registries."""
+"""The config's JSON schema: a fixed shape, and the parameters of everything the config names, from the registries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from evaluation.registry import EVALUATIONS
-from glofnd.data.catalogue import DATASETS
+from glofnd.data.catalogue import DATASETS, Dataset
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, Entry
 from workflow.schema import Schema, nearest
 
@@ -73,7 +73,7 @@ def _named(
 
 
 def _dataset(where: str, label: str, value: object, unknown: list[str]) -> Schema:
-    """Schema of a block of `datasets`: the parameters of its catalogue entry, named by `dataset` or by the block's key."""
+    """Schema of a block of `datasets`: the parameters of its catalogue entry, which `dataset` or else its key names."""
     named = _mapping(value).get("dataset", label)
     if not isinstance(named, str):
         return {"type": "object", "properties": {"dataset": {"type": "string"}}}
@@ -88,28 +88,39 @@ def _dataset(where: str, label: str, value: object, unknown: list[str]) -> Schem
     return schema
 
 
-def _evaluation(name: str, experiment: dict[str, Any]) -> Schema:
-    """Schema of one evaluation's list of tasks; `discovery` looks at the data the experiment trains on."""
-    task = _parameters(EVALUATIONS[name].parameters)
+def _catalogued(datasets: dict[str, Any], dataset: object) -> Dataset | None:
+    """The catalogue's entry of a data set of the config, if there is one."""
+    named = _mapping(datasets.get(dataset)).get("dataset", dataset) if isinstance(dataset, str) else None
+    return DATASETS.get(named) if isinstance(named, str) else None
+
+
+def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
+    """Schema of one task; what it leaves out is what its data set usually has, or what the experiment trains on."""
+    schema = _parameters(EVALUATIONS[name].parameters)
+    usual: dict[str, Any] = {}
     if name == "discovery":
-        own = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
-        for key, found in own.items():
-            task["properties"][key] = {**task["properties"][key], "default": found}
-        task["required"] = [key for key in task["required"] if key not in own]
-    return {"type": "array", "minItems": 1, "items": task}
+        usual = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
+    entry = _catalogued(datasets, _mapping(task).get("dataset", usual.get("dataset")))
+    if entry is not None:
+        usual |= {"label": entry.class_names if name == "zero-shot" else entry.label, "metric": entry.metric}
+    for key in usual.keys() & schema["properties"].keys():
+        schema["properties"][key] = {**schema["properties"][key], "default": usual[key]}
+    schema["required"] = [key for key in schema["required"] if key not in usual]
+    return schema
 
 
-def _default_label(experiment: dict[str, Any], datasets: dict[str, Any]) -> str:
-    key = experiment.get("dataset")
-    name = _mapping(datasets.get(key)).get("dataset", key) if isinstance(key, str) else None
-    return DATASETS[name].label if isinstance(name, str) and name in DATASETS else "label"
+def _tasks(name: str, tasks: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
+    """Schema of one evaluation's list of tasks."""
+    each = [_task(name, task, experiment, datasets) for task in (tasks if isinstance(tasks, list) else [])]
+    return {"type": "array", "minItems": 1} | ({"prefixItems": each} if each else {})
 
 
 def _experiment(where: str, value: object, datasets: dict[str, Any], unknown: list[str]) -> Schema:
-    schema = deepcopy(_base()["$defs"]["experiment"])
+    schema: Schema = deepcopy(_base()["$defs"]["experiment"])
     experiment, properties = _mapping(value), schema["properties"]
     modality = experiment.get("modality")
-    properties["label"]["default"] = _default_label(experiment, datasets)
+    entry = _catalogued(datasets, experiment.get("dataset"))
+    properties["label"]["default"] = entry.label if entry else "label"
     for group, registry in (("objectives", OBJECTIVES), ("detectors", DETECTORS)):
         entries = _mapping(experiment.get(group))
         properties[group]["propertyNames"] = _LABEL
@@ -124,13 +135,13 @@ def _experiment(where: str, value: object, datasets: dict[str, Any], unknown: li
         else:
             properties["encoder"] = {"type": "object", "required": ["name"]}
     fitting = [name for name, entry in EVALUATIONS.items() if modality in entry.modalities]
-    for name in _mapping(experiment.get("evaluations")):
+    for name, tasks in _mapping(experiment.get("evaluations")).items():
         if name not in EVALUATIONS:
             unknown.append(f"{where}.evaluations.{name}: unknown evaluation; {nearest(name, fitting)}")
         elif modality in ("unimodal", "bimodal") and name not in fitting:
             unknown.append(f"{where}.evaluations.{name}: not for {modality} experiments; {nearest(name, fitting)}")
         else:
-            properties["evaluations"].setdefault("properties", {})[name] = _evaluation(name, experiment)
+            properties["evaluations"].setdefault("properties", {})[name] = _tasks(name, tasks, experiment, datasets)
     return schema
 
 

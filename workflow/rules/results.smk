@@ -18,7 +18,7 @@ rule resolve:
 rule aggregate:
     input:
         benchmark=f"{RESULTS}/benchmark.json",
-        metrics=JOBS.evaluation_metrics(),
+        metrics=JOBS.grid.evaluation_metrics(),
     output:
         parquet=f"{RESULTS}/summary.parquet",
         csv=f"{RESULTS}/summary.csv",
