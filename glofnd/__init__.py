@@ -16,9 +16,9 @@ _EXPORTS = {
     "Oracle": "glofnd.detectors.oracle",
     "SimCLR": "glofnd.objectives.simclr",
     "SogCLR": "glofnd.objectives.sogclr",
+    "ISogCLR": "glofnd.objectives.isogclr",
     "CLIP": "glofnd.objectives.clip",
-    "FastCLIPv1": "glofnd.objectives.fastclip",
-    "FastCLIPv3": "glofnd.objectives.fastclip",
+    "FastCLIP": "glofnd.objectives.fastclip",
 }
 
 __all__ = [*_EXPORTS, "__version__"]

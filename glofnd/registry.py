@@ -10,18 +10,22 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "TRAINING", "Entry", "first_touch", "load", "with_defaults"]
+__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "TRAINING", "Entry", "entry", "first_touch", "load", "with_defaults"]
 
 Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A named method: where its class lives, which parameters it takes, and for which modality it is defined."""
+    """A named method: where its class lives, which parameters it takes, and for which modality it is defined.
+
+    `fixed` holds arguments that belong to the name and cannot be configured.
+    """
 
     target: str
     parameters: dict[str, Schema] = field(default_factory=dict)
     modalities: tuple[str, ...] = ("unimodal", "bimodal")
+    fixed: dict[str, Any] = field(default_factory=dict)
 
 
 def _number(default: float | None, **limits: float) -> Schema:
@@ -46,7 +50,7 @@ _GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
 
 _LEARNER: dict[str, Schema] = {
     "alpha": _ALPHA,
-    "lr": _number(0.05, exclusiveMinimum=0),
+    "lr": _number(None, exclusiveMinimum=0),
     "learner": _choice("adam", "adam", "sgd", "moments"),
     "init": _choice("one", "one", "quantile"),
     "normalize_gradient": {"type": "boolean", "default": False},
@@ -61,7 +65,7 @@ DETECTORS: dict[str, Entry] = {
     "glofnd": Entry("glofnd.detectors.glofnd:GloFND", _LEARNER),
     "global-threshold": Entry(
         "glofnd.detectors.global_threshold:GlobalThreshold",
-        {**{k: v for k, v in _LEARNER.items() if k != "learner"}, "learner": _choice("adam", "adam", "sgd")},
+        {**_LEARNER, "lr": _number(0.05, exclusiveMinimum=0), "learner": _choice("adam", "adam", "sgd")},
     ),
     "batch-quantile": Entry(
         "glofnd.detectors.batch_quantile:BatchQuantile",
@@ -75,20 +79,35 @@ _FASTCLIP: dict[str, Schema] = {
     "gamma_epochs": _integer(18, minimum=1),
 }
 
+
+def _fastclip(version: str, temperature: float, learned: dict[str, Schema]) -> Entry:
+    limits = {"exclusiveMinimum": 0} if version != "v2" else {"minimum": 0.01, "maximum": 1}
+    parameters = {"temperature": _number(temperature, **limits), **_FASTCLIP, **learned}
+    return Entry("glofnd.objectives.fastclip:FastCLIP", parameters, ("bimodal",), {"version": version})
+
+
+def _learned_temperature(rho: float, lr: float) -> dict[str, Schema]:
+    return {"rho": _number(rho, minimum=0), "temperature_lr": _number(lr, exclusiveMinimum=0)}
+
+
 OBJECTIVES: dict[str, Entry] = {
     "simclr": Entry("glofnd.objectives.simclr:SimCLR", {"temperature": _TEMPERATURE}, ("unimodal",)),
     "sogclr": Entry("glofnd.objectives.sogclr:SogCLR", {"temperature": _TEMPERATURE, "gamma": _GAMMA}, ("unimodal",)),
+    "isogclr": Entry(
+        "glofnd.objectives.isogclr:ISogCLR",
+        {
+            "temperature": _TEMPERATURE,
+            "gamma": _GAMMA,
+            **_learned_temperature(0.3, 0.01),
+            "temperature_min": _number(0.05, exclusiveMinimum=0),
+            "temperature_max": _number(0.7, exclusiveMinimum=0),
+        },
+        ("unimodal",),
+    ),
     "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, exclusiveMinimum=0)}, ("bimodal",)),
-    "fastclip-v1": Entry(
-        "glofnd.objectives.fastclip:FastCLIPv1",
-        {"temperature": _number(0.03, exclusiveMinimum=0), **_FASTCLIP},
-        ("bimodal",),
-    ),
-    "fastclip-v3": Entry(
-        "glofnd.objectives.fastclip:FastCLIPv3",
-        {"temperature": _number(0.07, exclusiveMinimum=0), "rho": _number(6.5, minimum=0), **_FASTCLIP},
-        ("bimodal",),
-    ),
+    "fastclip-v1": _fastclip("v1", 0.03, {}),
+    "fastclip-v2": _fastclip("v2", 0.03, _learned_temperature(7.0, 0.01)),
+    "fastclip-v3": _fastclip("v3", 0.07, _learned_temperature(6.5, 2e-4)),
 }
 
 ENCODERS: dict[str, Entry] = {
@@ -140,6 +159,24 @@ def load(entry: Entry) -> Any:
     """Import the class or function an entry names."""
     module, _, name = entry.target.partition(":")
     return getattr(import_module(module), name)
+
+
+def entry(kind: str, entries: dict[str, Entry], name: str, parameters: dict[str, Any]) -> Entry:
+    """The entry `name`; raises `ValueError` naming the valid ones for an unknown name or parameter.
+
+    Args:
+        kind: what is looked for, for the message.
+        entries: one of the tables of this module.
+        name: key looked for.
+        parameters: what the caller wants to set.
+    """
+    if name not in entries:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(entries)}")
+    unknown = sorted(set(parameters) - set(entries[name].parameters))
+    if unknown:
+        known = ", ".join(entries[name].parameters) or "none"
+        raise ValueError(f"{kind} {name!r} has no parameter {', '.join(unknown)}; known: {known}")
+    return entries[name]
 
 
 def with_defaults(entry: Entry, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""What a detector of false negatives is: a rule that is shown similarities tile by tile and says which to drop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FILL", "TREATMENTS", "Batch", "Detector", "Screening"]
+
+# Similarity that stands for "no candidate" (an anchor's own columns): below every threshold, and exp(FILL / tau) is 0.
+FILL = -1e6
+
+TREATMENTS = ("eliminate", "attract")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as a detector sees it.
+
+    Attributes:
+        index: sample index per anchor, int64 [B].
+        epoch: absolute epoch, from 0.
+        negatives: negatives per row, before anything is dropped.
+        training: whether state may change.
+        labels: label per anchor, int64 [B], or None.
+        candidate_labels: label per column, int64 [M], or None.
+    """
+
+    index: Tensor
+    epoch: int
+    negatives: int
+    training: bool
+    labels: Tensor | None = None
+    candidate_labels: Tensor | None = None
+
+
+class Screening:
+    """A detector at work on one batch. Nothing reaches the detector's state before `commit`.
+
+    Similarities come in tiles [V, t, M]: V views of t consecutive anchors against M candidates; an anchor's own columns
+    hold `FILL`.
+
+    Attributes:
+        prepass: the rule needs all tiles (`learn`, then `settle`) before it can judge the first.
+        filtering: whether `dropped` is to be asked in this epoch.
+    """
+
+    prepass = False
+
+    def __init__(self, batch: Batch, learning: bool, filtering: bool) -> None:
+        self.batch, self.filtering = batch, filtering
+        self.learning = learning and batch.training and batch.negatives > 0
+
+    def learn(self, rows: slice, similarity: Tensor) -> None:
+        """Take in one tile [V, t, M] of the anchors `rows`."""
+
+    def settle(self) -> None:
+        """All tiles have been seen (only where `prepass`)."""
+
+    def threshold(self, rows: slice, similarity: Tensor) -> Tensor | None:
+        """The similarity above which a negative is dropped, [V, t]; None where there is no such number."""
+        raise NotImplementedError
+
+    def dropped(self, rows: slice, similarity: Tensor) -> Tensor:
+        """Which candidates of the tile are false negatives, bool [V, t, M]."""
+        threshold = self.threshold(rows, similarity)
+        assert threshold is not None, "a rule without thresholds overrides `dropped`"
+        return similarity > threshold.to(similarity.dtype).unsqueeze(-1)
+
+    def commit(self) -> None:
+        """Write what was learned into the detector's state."""
+
+
+class Detector(nn.Module):
+    """Who is a false negative.
+
+    Args:
+        num_samples: samples in the data set.
+        start_update: first epoch in which state changes.
+        start_filter: first epoch in which negatives are dropped.
+        treatment: what happens to a found false negative: `eliminate` drops it (the paper), `attract` also makes it a
+            positive of the anchor (false-negative cancellation, Huynh et al., WACV 2022).
+
+    Before both epochs a detector neither reads nor changes anything, so training equals that of `KeepAll` bit for bit.
+    """
+
+    def __init__(
+        self, num_samples: int, start_update: int = 0, start_filter: int = 0, treatment: str = "eliminate"
+    ) -> None:
+        super().__init__()
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+        if treatment not in TREATMENTS:
+            raise ValueError(f"treatment must be one of {', '.join(TREATMENTS)}; got {treatment!r}")
+        for name, value in (("start_update", start_update), ("start_filter", start_filter)):
+            if value < 0:
+                raise ValueError(f"{name} is an epoch and cannot be negative, got {value}")
+        if start_filter < start_update:
+            raise ValueError(f"start_filter ({start_filter}) must not come before start_update ({start_update})")
+        self.num_samples = num_samples
+        self.start_update, self.start_filter, self.treatment = start_update, start_filter, treatment
+
+    @property
+    def thresholds(self) -> Tensor | None:
+        """Learned thresholds: [num_samples], a scalar where all samples share one, None where nothing is learned."""
+        return None
+
+    def screen(self, batch: Batch) -> Screening | None:
+        """Start work on a batch; None where nothing is to be done in this epoch."""
+        learning, filtering = batch.epoch >= self.start_update, batch.epoch >= self.start_filter
+        if not filtering and not (learning and batch.training):
+            return None
+        with torch.no_grad():
+            return self._screening(batch, learning, filtering)
+
+    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+        raise NotImplementedError
+
+
+def check_alpha(alpha: float) -> float:
+    """`alpha` itself when it is a share strictly between 0 and 1."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is the share of the data set called false negative, 0 < alpha < 1; got {alpha}")
+    return alpha

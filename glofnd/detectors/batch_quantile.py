@@ -1,0 +1,42 @@
+"""The largest similarities of each batch row are false negatives ("FNC" in the tables of the GloFND paper)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
+from glofnd.detectors.quantile import upper_quantile
+
+__all__ = ["BatchQuantile"]
+
+
+class BatchQuantile(Detector):
+    """Drops what lies above the (1 - alpha)-quantile of the anchor's own row, per view and per batch; learns nothing.
+
+    A false negative is thus judged against the other samples that happen to be in the batch, not against the data set:
+    some are dropped in every batch, whether there are any or not.
+
+    Args:
+        num_samples: samples in the data set.
+        alpha: share of each row that is dropped.
+        start_filter: first epoch in which negatives are dropped.
+        treatment: `eliminate` or `attract`.
+    """
+
+    def __init__(
+        self, num_samples: int, alpha: float = 0.01, start_filter: int = 0, treatment: str = "eliminate"
+    ) -> None:
+        super().__init__(num_samples, 0, start_filter, treatment)
+        self.alpha = check_alpha(alpha)
+
+    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+        return _BatchQuantileScreening(self.alpha, batch, False, filtering) if filtering and batch.negatives else None
+
+
+class _BatchQuantileScreening(Screening):
+    def __init__(self, alpha: float, batch: Batch, learning: bool, filtering: bool) -> None:
+        super().__init__(batch, learning, filtering)
+        self.alpha = alpha
+
+    def threshold(self, rows: slice, similarity: Tensor) -> Tensor:
+        return upper_quantile(similarity, self.alpha, self.batch.negatives)

@@ -1,0 +1,80 @@
+"""How a threshold moves: the gradient of GloFND's quantile objective, and the two rules of the paper that follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["BETA1", "BETA2", "EPSILON", "Descent", "share_above"]
+
+BETA1, BETA2, EPSILON = 0.9, 0.98, 1e-8
+
+
+def share_above(similarity: Tensor, threshold: Tensor, negatives: int) -> Tensor:
+    """Share of each anchor's negatives, over all its views, that lie strictly above its threshold.
+
+    Args:
+        similarity: [V, t, M], own columns at `FILL`.
+        threshold: [t] or scalar.
+        negatives: negatives per row.
+
+    Returns:
+        [t].
+    """
+    above = (similarity > threshold.to(similarity.dtype).unsqueeze(-1)).sum((0, 2))
+    return above.to(threshold.dtype) / (similarity.shape[0] * negatives)
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One step on alpha * l + E_j (s_ij - l)_+ (GloFND, arXiv 2502.20612, eq. 5), projected on [-1, 1].
+
+    The gradient g is alpha - (share above the threshold). `sgd`: l - lr * g. `adam`: l - lr * m^ / (sqrt(v^) + eps)
+    with moments of the sample's own gradients, corrected for the absolute epoch (a sample is seen once an epoch).
+    """
+
+    alpha: float
+    lr: float
+    rule: str
+    normalize_gradient: bool
+    clip: float | None
+
+    @property
+    def columns(self) -> dict[str, float]:
+        """State per threshold, with initial values."""
+        return {"threshold": 1.0, "m": 0.0, "v": 0.0} if self.rule == "adam" else {"threshold": 1.0}
+
+    def gradient(self, share: Tensor) -> Tensor:
+        """g of a share above the threshold, normalised and clipped as configured."""
+        g = self.alpha - share
+        if self.normalize_gradient:
+            g = g / self.alpha
+        if self.clip is not None:
+            g = g.clamp(-self.alpha * self.clip, self.alpha * self.clip)
+        return g
+
+    def step(self, state: dict[str, Tensor], g: Tensor, epoch: int) -> dict[str, Tensor]:
+        """New state from the old one and the gradient, shapes alike."""
+        if self.rule == "sgd":
+            return {"threshold": (state["threshold"] - self.lr * g).clamp(-1, 1)}
+        m = BETA1 * state["m"] + (1 - BETA1) * g
+        v = BETA2 * state["v"] + (1 - BETA2) * g.square()
+        m_hat, v_hat = m / (1 - BETA1 ** (epoch + 1)), v / (1 - BETA2 ** (epoch + 1))
+        threshold = (state["threshold"] - self.lr * m_hat / (v_hat.sqrt() + EPSILON)).clamp(-1, 1)
+        return {"threshold": threshold, "m": m, "v": v}
+
+
+def make_descent(
+    alpha: float, lr: float, rule: str, normalize_gradient: bool, clip: float | None, init: str
+) -> Descent:
+    """A checked `Descent`; raises `ValueError` naming the parameter that is out of range."""
+    if lr <= 0:
+        raise ValueError(f"lr must be positive, got {lr}")
+    if clip is not None and clip <= 0:
+        raise ValueError(f"clip must be positive or None, got {clip}")
+    if init not in ("one", "quantile"):
+        raise ValueError(f"init must be 'one' or 'quantile', got {init!r}")
+    if rule not in ("adam", "sgd"):
+        raise ValueError(f"unknown learner {rule!r}")
+    return Descent(alpha, lr, rule, normalize_gradient, clip)

@@ -1,0 +1,22 @@
+"""No detection: every other sample is a negative."""
+
+from __future__ import annotations
+
+from glofnd.detectors.base import Batch, Detector, Screening
+
+__all__ = ["KeepAll"]
+
+
+class KeepAll(Detector):
+    """Keeps every negative: the plain contrastive objective, and the baseline of every comparison.
+
+    Args:
+        num_samples: samples in the data set.
+    """
+
+    def __init__(self, num_samples: int) -> None:
+        super().__init__(num_samples)
+
+    def screen(self, batch: Batch) -> Screening | None:
+        """Nothing to do, ever."""
+        return None

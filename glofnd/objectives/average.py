@@ -1,0 +1,60 @@
+"""Moving averages of each sample's contrastive sum (u of SogCLR and FastCLIP), kept as logarithms.
+
+exp(s / tau) leaves the range of float32 for small temperatures; its logarithm does not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from glofnd.state import SampleState
+
+__all__ = ["COLUMN", "MovingAverage"]
+
+COLUMN = {"log_u": -math.inf}
+
+
+class MovingAverage:
+    """The u of one batch: u <- (1 - gamma) u + gamma * estimate, for each view; the sample stores the mean over views.
+
+    A sample never seen (u = 0) takes the estimate itself. Rows without an estimate leave u alone and do not enter the
+    mean.
+
+    Args:
+        state: table with the column `log_u`.
+        index: sample index per anchor, int64 [B].
+        gamma: weight of the new estimate.
+        floor: below this u counts as never seen.
+    """
+
+    def __init__(self, state: SampleState, index: Tensor, gamma: float, floor: float = 0.0) -> None:
+        self.state, self.index, self.gamma, self.floor = state, index, gamma, floor
+        self.old = state.column("log_u")[index]
+        self.new = self.old.clone()
+        self.valid = torch.zeros_like(index, dtype=torch.bool)
+
+    def update(self, rows: slice, log_estimate: Tensor, empty: Tensor) -> Tensor:
+        """log u of the anchors `rows` after the update, [V, t].
+
+        Args:
+            rows: which anchors, t of them.
+            log_estimate: log of this batch's estimate, [V, t].
+            empty: rows without an estimate, bool [V, t]; they get the old log u.
+        """
+        old = self.old[rows].to(log_estimate.dtype).expand_as(log_estimate)
+        gamma = torch.tensor(self.gamma, dtype=torch.float64)
+        mixed = torch.logaddexp(torch.log1p(-gamma).item() + old, gamma.log().item() + log_estimate)
+        unseen = old <= (math.log(self.floor) if self.floor > 0 else -math.inf)
+        updated = torch.where(empty, old, torch.where(unseen, log_estimate, mixed))
+        views = (~empty).sum(0)
+        total = updated.masked_fill(empty, -math.inf).logsumexp(0) - views.clamp_min(1).log()
+        self.new[rows] = torch.where(views > 0, total.to(self.new.dtype), self.new[rows])
+        self.valid[rows] = views > 0
+        return updated
+
+    def commit(self) -> None:
+        """Write the new averages."""
+        self.state.write(self.index, {"log_u": self.new}, self.valid)

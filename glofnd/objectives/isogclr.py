@@ -1,0 +1,84 @@
+"""iSogCLR (Qiu et al., ICML 2023, arXiv 2305.11965): SogCLR with one learned temperature per sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glofnd.detectors.base import Detector
+from glofnd.objectives.average import COLUMN, MovingAverage
+from glofnd.objectives.base import Objective
+from glofnd.objectives.contrast import Criterion, Rows
+from glofnd.objectives.sogclr import GlobalContrast, check_gamma
+from glofnd.objectives.temperatures import BatchTemperatures, TemperatureRule
+from glofnd.state import SampleState
+
+__all__ = ["ISogCLR"]
+
+
+class ISogCLR(Objective):
+    """SogCLR with temperatures tau_i that minimise tau_i * (log u_i + rho): a sample in a dense neighbourhood gets a
+    high one and keeps its neighbours, a rare one a low one.
+
+    g_i = mean over views of [ log u_k - sum_kept w s / (n_k tau_i) ] + rho drives `TemperatureRule`; the loss of the
+    batch uses the temperatures from before it.
+
+    Args:
+        num_samples: samples in the data set.
+        temperature: initial tau of every sample.
+        gamma: weight of the new estimate in u, 0 < gamma <= 1.
+        rho: pull towards small temperatures.
+        temperature_lr: step size of the temperatures.
+        temperature_min: smallest tau.
+        temperature_max: largest tau.
+        detector: who is a false negative; None keeps every negative.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        temperature: float = 0.1,
+        gamma: float = 0.9,
+        rho: float = 0.3,
+        temperature_lr: float = 0.01,
+        temperature_min: float = 0.05,
+        temperature_max: float = 0.7,
+        detector: Detector | None = None,
+    ) -> None:
+        super().__init__(num_samples, temperature, detector)
+        self.gamma = check_gamma("gamma", gamma)
+        self.rule = TemperatureRule(temperature_lr, rho, temperature_min, temperature_max)
+        self.state = SampleState(num_samples, **COLUMN, **self.rule.columns(temperature))
+
+    @property
+    def u(self) -> Tensor:
+        """The moving averages, [num_samples]; 0 for a sample not seen yet."""
+        return self.state.column("log_u").exp()
+
+    @property
+    def temperatures(self) -> Tensor:
+        """tau of every sample, [num_samples]."""
+        return self.state.column("temperature")
+
+    def current_temperature(self) -> Tensor:
+        """There is no shared temperature; a placeholder."""
+        return torch.tensor(1.0, dtype=torch.float64)
+
+    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
+        """The row loss with this batch's part of u and of the temperatures."""
+        average = MovingAverage(self.state, index, self.gamma)
+        return _IndividualContrast(average, BatchTemperatures(self.rule, self.state, index))
+
+
+class _IndividualContrast(GlobalContrast):
+    def __init__(self, average: MovingAverage, temperatures: BatchTemperatures) -> None:
+        super().__init__(temperatures.tau, average)
+        self.temperatures = temperatures
+
+    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:
+        slope = log_u - ratio * statistics.mean / self.temperature(rows)
+        self.temperatures.update(rows, slope, statistics.empty)
+
+    def commit(self) -> None:
+        super().commit()
+        self.temperatures.commit()

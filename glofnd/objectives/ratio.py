@@ -1,0 +1,100 @@
+"""The row losses of FastCLIP: a batch's contrastive sum over its moving average."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from glofnd.objectives.average import MovingAverage
+from glofnd.objectives.contrast import Rows, Terms
+from glofnd.objectives.temperatures import BatchTemperatures
+
+__all__ = ["IndividualRatio", "Ratio", "SharedRatio"]
+
+# Guards the division by u, as published.
+EPSILON = 1e-14
+
+
+class Ratio:
+    """h / stopgrad(u + 1e-14), with h the mean over kept negatives of exp((s - alignment) / tau) (version 1).
+
+    Args:
+        temperature: tau, a scalar or [B].
+        average: u of this batch.
+    """
+
+    def __init__(self, temperature: Tensor, average: MovingAverage) -> None:
+        self._temperature, self.average = temperature, average
+
+    def temperature(self, rows: slice) -> Tensor:
+        """tau, a scalar or [t]."""
+        return self._temperature[rows] if self._temperature.ndim else self._temperature
+
+    def scale(self, rows: slice) -> Tensor:
+        """Factor of the row loss, not differentiated."""
+        return torch.ones_like(self.temperature(rows))
+
+    def terms(self, rows: slice, statistics: Rows) -> Terms:
+        """Value and derivatives."""
+        tau, empty = self.temperature(rows), statistics.empty
+        alignment = statistics.alignment / tau
+        log_h = statistics.log_sum - statistics.kept.clamp_min(1).log() - alignment
+        log_u = self.average.update(rows, log_h, empty)
+        guarded = torch.logaddexp(log_u, torch.full_like(log_u, math.log(EPSILON)))
+        ratio = torch.where(empty, 0, (log_h - guarded).exp())
+        scaled = self.scale(rows) * ratio
+        value, d_temperature = self._observe(rows, statistics, log_u, ratio)
+        return Terms(
+            value=value + torch.where(empty, -self.scale(rows) * alignment, scaled),
+            d_log_sum=scaled,
+            d_alignment=-self.scale(rows) * torch.where(empty, 1, ratio) / tau,
+            d_temperature=d_temperature + scaled * alignment / tau,
+        )
+
+    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
+        """A further term of the row loss that depends on tau alone, and its derivative."""
+        zero = torch.zeros_like(ratio)
+        return zero, zero
+
+    def commit(self) -> None:
+        """Write u."""
+        self.average.commit()
+
+
+class IndividualRatio(Ratio):
+    """tau_i times the ratio, with learned temperatures per sample (version 2).
+
+    g_i = log u_i - sum_kept w (s - alignment) / (n_i tau_i) + rho drives them.
+    """
+
+    def __init__(self, average: MovingAverage, temperatures: BatchTemperatures) -> None:
+        super().__init__(temperatures.tau, average)
+        self.temperatures = temperatures
+
+    def scale(self, rows: slice) -> Tensor:
+        """tau_i."""
+        return self.temperature(rows)
+
+    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
+        slope = log_u - ratio * (statistics.mean - statistics.alignment) / self.temperature(rows)
+        self.temperatures.update(rows, slope, statistics.empty)
+        return super()._observe(rows, statistics, log_u, ratio)
+
+    def commit(self) -> None:
+        """Write u and the temperatures."""
+        super().commit()
+        self.temperatures.commit()
+
+
+class SharedRatio(Ratio):
+    """stopgrad(tau) times the ratio, plus tau/2 log u (version 3)."""
+
+    def scale(self, rows: slice) -> Tensor:
+        """tau."""
+        return self.temperature(rows)
+
+    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
+        half = torch.where(statistics.empty, 0, log_u) / 2
+        return self.temperature(rows) * half, half

@@ -1,0 +1,91 @@
+"""SogCLR (Yuan et al., ICML 2022, arXiv 2202.12387): the contrastive sum over the whole data set, in small batches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glofnd.detectors.base import Detector
+from glofnd.objectives.average import COLUMN, MovingAverage
+from glofnd.objectives.base import Objective
+from glofnd.objectives.contrast import Criterion, Rows, Terms
+from glofnd.state import SampleState
+
+__all__ = ["GlobalContrast", "SogCLR", "check_gamma"]
+
+
+class SogCLR(Objective):
+    """sum over views k of mean_i [ -p_i + sum_kept w s / n_k ], with w = stopgrad(e^{s/tau} / u_k).
+
+    G_k is the mean of e^{s/tau} over the kept negatives of view k, u_k = (1 - gamma) u_i + gamma G_k its moving
+    average, and the sample stores the mean of u_1 and u_2. At its first visit u_k = G_k. A row with no negative left contributes
+    -p_i and leaves u alone.
+
+    Args:
+        num_samples: samples in the data set.
+        temperature: tau.
+        gamma: weight of the new estimate in u, 0 < gamma <= 1.
+        detector: who is a false negative; None keeps every negative.
+    """
+
+    def __init__(
+        self, num_samples: int, temperature: float = 0.1, gamma: float = 0.9, detector: Detector | None = None
+    ) -> None:
+        super().__init__(num_samples, temperature, detector)
+        self.temperature, self.gamma = temperature, check_gamma("gamma", gamma)
+        self.state = SampleState(num_samples, **COLUMN)
+
+    @property
+    def u(self) -> Tensor:
+        """The moving averages, [num_samples]; 0 for a sample not seen yet."""
+        return self.state.column("log_u").exp()
+
+    def current_temperature(self) -> Tensor:
+        """tau."""
+        return torch.tensor(self.temperature, dtype=torch.float64)
+
+    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
+        """The row loss with this batch's part of u."""
+        return GlobalContrast(temperature, MovingAverage(self.state, index, self.gamma))
+
+
+class GlobalContrast:
+    """-alignment + sum_kept stopgrad(e^{s/tau} / u) s / kept.
+
+    Args:
+        temperature: tau, a scalar or [B].
+        average: u of this batch.
+    """
+
+    def __init__(self, temperature: Tensor, average: MovingAverage) -> None:
+        self._temperature, self.average = temperature, average
+
+    def temperature(self, rows: slice) -> Tensor:
+        """tau, a scalar or [t]."""
+        return self._temperature[rows] if self._temperature.ndim else self._temperature
+
+    def terms(self, rows: slice, statistics: Rows) -> Terms:
+        """Value and derivatives."""
+        log_mean = statistics.log_sum - statistics.kept.clamp_min(1).log()
+        log_u = self.average.update(rows, log_mean, statistics.empty)
+        ratio = torch.where(statistics.empty, 0, (log_mean - log_u).exp())
+        self._observe(rows, statistics, log_u, ratio)
+        return Terms(
+            value=ratio * statistics.mean - statistics.alignment,
+            d_log_sum=ratio * self.temperature(rows),
+            d_alignment=-torch.ones_like(ratio),
+        )
+
+    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:
+        """For objectives that learn more from the same numbers."""
+
+    def commit(self) -> None:
+        """Write u."""
+        self.average.commit()
+
+
+def check_gamma(name: str, gamma: float) -> float:
+    """`gamma` itself when it is a weight in (0, 1]."""
+    if not 0 < gamma <= 1:
+        raise ValueError(f"{name} is the weight of a new estimate, 0 < {name} <= 1; got {gamma}")
+    return gamma
