@@ -1,0 +1,69 @@
+"""Puts the parts together: results in, one HTML page out, the same bytes for the same results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from workflow.report.answers import answers, limits
+from workflow.report.appearance import LOOKS, Look, assign_looks
+from workflow.report.comparisons import tables
+from workflow.report.curves import training_curves
+from workflow.report.forest import forest
+from workflow.report.formats import FORMATS, interval
+from workflow.report.gallery import galleries, picture_uri
+from workflow.report.inputs import Results
+from workflow.report.making import making
+from workflow.report.svg import marker_icon
+
+__all__ = ["looks_of", "render"]
+
+HERE = Path(__file__).parent
+
+
+def looks_of(results: Results) -> dict[str, Look]:
+    """The look of every detector in the benchmark."""
+    return assign_looks(
+        (label, results.method(name, label))
+        for name, experiment in results.config["experiments"].items()
+        for label in experiment["detectors"]
+    )
+
+
+def render(results: Results) -> str:
+    """The report as one HTML document that refers to nothing outside itself."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    looks = looks_of(results)
+    found = tables(results)
+    environment.filters |= {
+        **FORMATS,
+        "picture": picture_uri,
+        "interval_of": lambda effect: interval(effect.low, effect.high),
+    }
+    environment.globals |= {
+        "icon": lambda label: marker_icon(looks[label]) if label in looks else "",
+        "slot": lambda label: f"d{looks[label].slot}" if label in looks else "",
+    }
+    return environment.get_template("report.html.j2").render(
+        results=results,
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        all_looks=LOOKS,
+        looks=looks,
+        answers=answers(results, found),
+        limits=limits(results),
+        tables=[table for table in found if table.evaluation != "discovery"],
+        discovery=[table for table in found if table.evaluation == "discovery"],
+        forests=[plot for table in found if table.evaluation != "discovery" and (plot := forest(table, looks))],
+        curves=training_curves(results, looks),
+        galleries=galleries(results),
+        making=making(results),
+    )

@@ -1,0 +1,111 @@
+"""Forest plots of the paired differences: one line of a table per detector.
+
+Text stays text (readable on a phone, selectable, read aloud); only marks are drawn, at percentages of the width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from workflow.report.appearance import Look
+from workflow.report.comparisons import Column, Effect, Table
+from workflow.report.formats import column_name, points
+from workflow.report.svg import element, markup, tick_values
+
+__all__ = ["Forest", "ForestGroup", "ForestLine", "forest"]
+
+_EDGE = 4.0
+"""Percent of the width left free at both ends, for marks and tick labels."""
+
+
+@dataclass(frozen=True)
+class ForestLine:
+    """One detector."""
+
+    label: str
+    effect: Effect
+    picture: Markup
+
+
+@dataclass(frozen=True)
+class ForestGroup:
+    """The detectors of one column."""
+
+    name: str
+    column: Column
+    lines: list[ForestLine]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """All comparisons of one table on one scale; `axis` is drawn once below them."""
+
+    table: Table
+    groups: list[ForestGroup]
+    axis: Markup
+
+
+def forest(table: Table, looks: dict[str, Look], numbers: Sequence[int] | None = None) -> Forest | None:
+    """The forest plot of a table's columns (all, or those of the given numbers); `None` if nothing was tested."""
+    wanted = range(len(table.columns)) if numbers is None else numbers
+    effects = [
+        (number, row.label, cell.effect)
+        for number in wanted
+        for row in table.rows
+        if (cell := row.cells[number]) is not None and cell.effect is not None
+    ]
+    if not effects:
+        return None
+    shown = [
+        100 * v for _, _, e in effects for v in (e.difference, e.low, e.high, *e.seeds.values()) if not math.isnan(v)
+    ]
+    ticks = tick_values(min([*shown, 0.0]), max([*shown, 0.0]), 4)
+    groups = []
+    for number in dict.fromkeys(number for number, _, _ in effects):
+        column = table.columns[number]
+        name = column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction)
+        lines = [ForestLine(label, e, _row(e, looks[label], ticks)) for n, label, e in effects if n == number]
+        groups.append(ForestGroup(name, column, lines))
+    return Forest(table, groups, _axis(ticks))
+
+
+def _position(value: float, ticks: Sequence[float]) -> str:
+    low, high = ticks[0], ticks[-1]
+    return f"{_EDGE + (100 - 2 * _EDGE) * (value - low) / (high - low):.2f}%"
+
+
+def _canvas(height: int, css: str) -> ElementTree.Element:
+    return ElementTree.Element("svg", {"class": css, "width": "100%", "height": str(height), "aria-hidden": "true"})
+
+
+def _row(effect: Effect, look: Look, ticks: Sequence[float]) -> Markup:
+    root = _canvas(26, f"forest d{look.slot}")
+    for tick in ticks:
+        x = _position(tick, ticks)
+        element(root, "line", class_="zero" if abs(tick) < 1e-9 else "grid", x1=x, x2=x, y1="0", y2="100%")
+    if not math.isnan(effect.low):
+        ends = [_position(100 * value, ticks) for value in (effect.low, effect.high)]
+        element(root, "line", class_="ci", x1=ends[0], x2=ends[1], y1="13", y2="13")
+        for x in ends:
+            element(root, "line", class_="ci", x1=x, x2=x, y1="9", y2="17")
+    for seed, value in sorted(effect.seeds.items()):
+        dot = element(root, "circle", class_="seed", cx=_position(100 * value, ticks), cy="21", r="2.4")
+        element(dot, "title", f"seed {seed}: {points(value)} points")
+    nest = element(root, "svg", x=_position(100 * effect.difference, ticks), y="13", overflow="visible")
+    element(nest, "path", class_="dot", d=look.marker)
+    return markup(root)
+
+
+def _axis(ticks: Sequence[float]) -> Markup:
+    root = _canvas(20, "forest axis")
+    for tick in ticks:
+        x = _position(tick, ticks)
+        element(root, "line", class_="zero" if abs(tick) < 1e-9 else "grid", x1=x, x2=x, y1="0", y2="4")
+        digits = 0 if all(float(t).is_integer() for t in ticks) else 1
+        element(root, "text", points(tick / 100, digits), x=x, y="17", text_anchor="middle")
+    return markup(root)

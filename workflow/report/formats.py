@@ -1,0 +1,125 @@
+"""Numbers and names as a reader sees them: percent, points, intervals, p-values, metrics, splits."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = [
+    "FORMATS",
+    "NOTHING",
+    "bytes_text",
+    "column_name",
+    "duration",
+    "evaluation_name",
+    "fraction_name",
+    "interval",
+    "metric_name",
+    "p_text",
+    "percent",
+    "points",
+]
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no number."""
+
+_MINUS = "\N{MINUS SIGN}"
+
+_EVALUATIONS = {
+    "linear": "Linear probe",
+    "transfer": "Transfer",
+    "zero-shot": "Zero-shot classification",
+    "retrieval": "Image-text retrieval",
+    "discovery": "False-negative discovery",
+}
+
+_METRICS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean-per-class": "mean per class",
+}
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    if float(text) == 0:
+        text = f"{0:.{digits}f}"
+    return text.replace("-", _MINUS)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in [0, 1] as percent without the sign, `0.6532` -> `65.3`."""
+    if math.isnan(share):
+        return NOTHING
+    return _signed(100 * share, digits).removeprefix("+")
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of shares in percentage points, always signed, `-0.004` -> `−0.4`."""
+    return NOTHING if math.isnan(difference) else _signed(100 * difference, digits)
+
+
+def interval(low: float, high: float, digits: int = 1) -> str:
+    """A confidence interval in percentage points, `[−0.4, +1.2]`."""
+    if math.isnan(low) or math.isnan(high):
+        return f"[{NOTHING}]"
+    return f"[{points(low, digits)}, {points(high, digits)}]"
+
+
+def p_text(p: float) -> str:
+    """A p-value with its relation, `= .031` or `< .001`; a p-value that does not exist is `not defined`."""
+    if math.isnan(p):
+        return "not defined"
+    if p < 0.001:
+        return "< .001"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return f"= {text.removeprefix('0')}"
+
+
+def duration(seconds: float) -> str:
+    """Wall time, `75` -> `1 min 15 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def bytes_text(megabytes: float) -> str:
+    """Memory, from MiB to a readable size."""
+    return f"{megabytes / 1024:.1f} GiB" if megabytes >= 1024 else f"{megabytes:.0f} MiB"
+
+
+def evaluation_name(evaluation: str) -> str:
+    """Heading of an evaluation; an unknown one keeps its own name."""
+    return _EVALUATIONS.get(evaluation, evaluation)
+
+
+def metric_name(metric: str) -> str:
+    """Readable name of a metric; an unknown one keeps its own name with spaces."""
+    return _METRICS.get(metric, metric.replace("_", " "))
+
+
+def fraction_name(fraction: float) -> str:
+    """Share of the labels, `0.002` -> `0.2 % of labels`; NaN (no such thing here) -> empty."""
+    return "" if math.isnan(fraction) else f"{100 * fraction:g} % of labels"
+
+
+def column_name(evaluation: str, dataset: str, split: str, metric: str, fraction: float) -> str:
+    """One comparison in words, short enough for a sentence."""
+    if evaluation == "linear" and not math.isnan(fraction):
+        return fraction_name(fraction)
+    return f"{metric_name(metric)} on {dataset} {split}" + (
+        "" if math.isnan(fraction) else f", {fraction_name(fraction)}"
+    )
+
+
+FORMATS = {
+    "percent": percent,
+    "points": points,
+    "p_text": p_text,
+    "evaluation_name": evaluation_name,
+    "metric_name": metric_name,
+    "fraction_name": fraction_name,
+    "is_nan": math.isnan,
+}
+"""What templates may call."""

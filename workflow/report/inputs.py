@@ -1,0 +1,169 @@
+"""Reads everything the report is made of, checks it, and notes what is missing.
+
+A file that is there but broken is an error; a run that has not finished is not: the report is made from the rest and
+says what it lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from glofnd.files import read_json
+from workflow.grid import Grid, Run
+
+__all__ = ["KEY", "ReportError", "Results", "read_results"]
+
+KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
+"""What numbers must share to stand in one column of a table."""
+
+_SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance"]
+_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
+
+
+class ReportError(ValueError):
+    """Input from which no report can be made; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything below one results folder.
+
+    Attributes:
+        config: the resolved config of the benchmark.
+        grid: its runs and paths.
+        summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance).
+        significance: one row per detector and column against the reference detector; empty where none was asked for.
+        histories: run id -> the epochs of its history.json.
+        provenance: run id -> provenance of its training.
+        missing: what the config asks for and the folder does not have, in the order of the grid.
+    """
+
+    config: dict[str, Any]
+    grid: Grid
+    summary: pd.DataFrame
+    significance: pd.DataFrame
+    histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def reference(self) -> str:
+        """Label of the detector all others are compared with."""
+        return str((self.config.get("significance") or {}).get("baseline", "none"))
+
+    def runs(self, experiment: str, objective: str, detector: str) -> list[Run]:
+        """The trained runs of one method, by seed in the order of the config."""
+        return [
+            run
+            for run in self.grid.runs.values()
+            if (run.experiment, run.objective, run.detector) == (experiment, objective, detector)
+        ]
+
+    def method(self, experiment: str, detector: str) -> str:
+        """The method a detector label means."""
+        return str(self.config["experiments"][experiment]["detectors"][detector].get("method", detector))
+
+
+def _columns(frame: pd.DataFrame, wanted: list[str], path: Path) -> pd.DataFrame:
+    absent = [name for name in wanted if name not in frame.columns]
+    if absent:
+        raise ReportError(f"{path}: no column {', '.join(absent)}; delete it and run `snakemake` again")
+    return frame.assign(fraction=frame["fraction"].astype(float))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise ReportError(str(error)) from error
+
+
+def _summary(root: Path) -> pd.DataFrame:
+    path = root / "summary.parquet"
+    if not path.is_file():
+        raise ReportError(f"{path}: not there; run `snakemake {path}` first")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ReportError(
+            f"{path}: not a readable parquet file ({error}); delete it and run `snakemake` again"
+        ) from error
+    frame = _columns(frame, _SUMMARY, path)
+    if frame.empty:
+        raise ReportError(f"{path}: has no rows, so there is nothing to report; look at the logs in {root / 'logs'}")
+    twice = frame.duplicated([*KEY, "detector", "seed"])
+    if twice.any():
+        row = frame[twice].iloc[0]
+        raise ReportError(
+            f"{path}: two values of {row['metric']} on {row['dataset']} for "
+            f"{row['experiment']}/{row['objective']}/{row['detector']}/seed{row['seed']}; "
+            "delete it and run `snakemake` again"
+        )
+    return frame
+
+
+def _significance(root: Path, asked: bool, missing: list[str]) -> pd.DataFrame:
+    path = root / "significance.csv"
+    if not asked:
+        return pd.DataFrame(columns=_SIGNIFICANCE)
+    if not path.is_file():
+        missing.append("significance.csv: no tests and no intervals can be shown")
+        return pd.DataFrame(columns=_SIGNIFICANCE)
+    try:
+        frame = pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: not a readable CSV file ({error}); delete it and run `snakemake` again") from error
+    return _columns(frame, _SIGNIFICANCE, path)
+
+
+def read_results(benchmark: Path) -> Results:
+    """Read the results folder that `benchmark.json` stands in.
+
+    Raises:
+        ReportError: no benchmark.json or summary, or a file that is there and cannot be read.
+    """
+    if not benchmark.is_file():
+        raise ReportError(
+            f"{benchmark}: not there; run `snakemake` first, or name the benchmark.json of a results folder"
+        )
+    config = _json(benchmark)
+    root = benchmark.parent
+    for key in ("paths", "seeds", "experiments"):
+        if not isinstance(config, dict) or key not in config:
+            raise ReportError(f"{benchmark}: no key '{key}'; it must be the resolved config that rule `resolve` writes")
+    grid = Grid({**config, "paths": {**config["paths"], "results": str(root)}})
+    missing: list[str] = []
+    results = Results(
+        config,
+        grid,
+        _summary(root),
+        _significance(root, bool(config.get("significance", True)), missing),
+        missing=missing,
+    )
+    for run in grid.all_runs:
+        folder = Path(grid.run_folder(run))
+        if run.kind == "method":
+            _training(run, folder, results)
+        for evaluation in grid.evaluations(run):
+            if not (folder / evaluation / "metrics.json").is_file():
+                missing.append(f"{run.id}: no result of {evaluation}")
+    return results
+
+
+def _training(run: Run, folder: Path, results: Results) -> None:
+    history, metrics = folder / "history.json", folder / "metrics.json"
+    if not history.is_file():
+        results.missing.append(f"{run.id}: no training history (not trained, or failed)")
+        return
+    epochs = _json(history).get("epochs")
+    if not isinstance(epochs, list) or not all(isinstance(e, dict) and {"epoch", "loss"} <= e.keys() for e in epochs):
+        raise ReportError(
+            f"{history}: has no list of epochs with 'epoch' and 'loss'; delete it and run `snakemake` again"
+        )
+    results.histories[run.id] = epochs
+    if metrics.is_file():
+        results.provenance[run.id] = _json(metrics).get("provenance") or {}
