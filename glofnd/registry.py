@@ -1,4 +1,4 @@
-"""What can be named in a config: detectors, objectives and encoders, with their parameters.
+"""What can be named in a config: detectors, objectives, encoders and views, with their parameters.
 
 Free of torch, so that a config is checked in milliseconds. Each parameter is a JSON-schema fragment with its default;
 a test holds every entry against the signature of the class it names. A new method is one file and one entry here.
@@ -152,6 +152,30 @@ TRAINING: dict[str, Schema] = {
     "workers": _integer(0),
     "inspect_every": _integer(8, minimum=1),
     "checkpoint_seconds": _number(60, minimum=0),
+}
+
+_PROBABILITY: dict[str, float] = {"minimum": 0, "maximum": 1}
+
+
+def _range(low: float, high: float, **limits: float) -> Schema:
+    kind = {"type": "number", "exclusiveMinimum": 0, **limits}
+    return {"type": "array", "items": kind, "minItems": 2, "maxItems": 2, "default": [low, high]}
+
+
+# Parameters of glofnd.views.TwoViews; its seed is the run's.
+VIEWS: dict[str, Schema] = {
+    "size": {"type": ["integer", "null"], "default": None, "minimum": 8},
+    "crop_scale": _range(0.2, 1.0, maximum=1),
+    "crop_ratio": _range(3 / 4, 4 / 3),
+    "flip": _number(0.5, **_PROBABILITY),
+    "brightness": _number(0.4, minimum=0),
+    "contrast": _number(0.4, minimum=0),
+    "saturation": _number(0.2, minimum=0),
+    "hue": _number(0.1, minimum=0, maximum=0.5),
+    "jitter_probability": _number(0.8, **_PROBABILITY),
+    "grayscale": _number(0.2, **_PROBABILITY),
+    "blur_probability": _number(0.0, **_PROBABILITY),
+    "blur_sigma": _range(0.1, 2.0),
 }
 
 

@@ -1,0 +1,85 @@
+"""Random resized crops of whole batches: where to cut, and antialiased resampling as two matrix products."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["ATTEMPTS", "crop_boxes", "resample"]
+
+# torchvision's number of attempts before it falls back to a central crop.
+ATTEMPTS = 10
+
+Draws = npt.NDArray[np.float64]
+
+
+def crop_boxes(
+    draws: Draws, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[Draws, Draws, Draws, Draws]:
+    """Top, left, height and width of one crop per picture, each `[B]`, in whole pixels.
+
+    The distribution is that of torchvision's RandomResizedCrop (Szegedy et al. 2015): area uniform in `scale` of the
+    picture, aspect ratio log-uniform in `ratio`, the first of ten attempts that fits, else the largest central crop with
+    an allowed ratio; place uniform.
+
+    Args:
+        draws: uniform numbers `[B, 2 * ATTEMPTS + 2]`: areas, ratios, top, left.
+    """
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * draws[:, :ATTEMPTS])
+    low, high = np.log(ratio)
+    aspect = np.exp(low + (high - low) * draws[:, ATTEMPTS : 2 * ATTEMPTS])
+    widths, heights = np.rint(np.sqrt(area * aspect)), np.rint(np.sqrt(area / aspect))
+    fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
+    first = np.argmax(fits, axis=1)
+    rows = np.arange(len(draws))
+    w, h = widths[rows, first], heights[rows, first]
+    top = np.floor(draws[:, -2] * (height - h + 1))
+    left = np.floor(draws[:, -1] * (width - w + 1))
+    if not (found := fits.any(1)).all():
+        whole = np.clip(width / height, *ratio)
+        central_w, central_h = min(width, round(height * whole)), min(height, round(width / whole))
+        w, h = np.where(found, w, central_w), np.where(found, h, central_h)
+        top = np.where(found, top, (height - central_h) // 2)
+        left = np.where(found, left, (width - central_w) // 2)
+    return top, left, h, w
+
+
+def _weights(start: Tensor, length: Tensor, size: int, out: int, mirrored: Tensor | None = None) -> Tensor:
+    """Rows of triangle-filter weights `[B, out, size]` that resample pixels [start, start + length) to `out` pixels.
+
+    The filter widens with the scale when it shrinks, as in Pillow and `interpolate(antialias=True)`.
+    """
+    target = torch.arange(out, dtype=torch.float32, device=start.device) + 0.5
+    source = torch.arange(size, dtype=torch.float32, device=start.device) + 0.5
+    scale = (length / out).unsqueeze(1)
+    place = target.expand(len(start), out)
+    if mirrored is not None:
+        place = torch.where(mirrored.unsqueeze(1), out - place, place)
+    centre = start.unsqueeze(1) + place * scale
+    distance = (source - centre.unsqueeze(2)).abs_()
+    weights = distance.div_(-scale.clamp(min=1).unsqueeze(2)).add_(1).clamp_(min=0)
+    inside = (source >= start.unsqueeze(1)) & (source <= (start + length).unsqueeze(1))
+    weights *= inside.unsqueeze(1)
+    return weights.div_(weights.sum(2, keepdim=True))
+
+
+def resample(
+    images: Tensor, box: tuple[Tensor, Tensor, Tensor, Tensor], size: int, flip: Tensor | None = None
+) -> Tensor:
+    """Cut (top, left, height, width) out of each picture, resize to `size` x `size`, mirror where `flip`.
+
+    Args:
+        images: float `[B, C, H, W]`.
+        box: four float tensors `[B]`, in pixels.
+        flip: bool `[B]`.
+    """
+    top, left, height, width = box
+    batch, channels, rows, columns = images.shape
+    across = _weights(left, width, columns, size, flip)
+    down = _weights(top, height, rows, size)
+    cut = torch.bmm(images.reshape(batch, channels * rows, columns), across.transpose(1, 2))
+    if channels == 1:
+        return torch.bmm(down, cut).unsqueeze(1)
+    return torch.matmul(down.unsqueeze(1), cut.view(batch, channels, rows, size))

@@ -1,0 +1,186 @@
+"""Two random views of each picture, on whole batches (SimCLR, Chen et al. 2020, appendix A).
+
+All chance comes from `counter_random` and depends on (seed, epoch, sample index, view) alone: the same picture gets the
+same views in any batch, on any rank, and after a resume.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from glofnd.colour import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    gaussian_blur,
+    luma,
+)
+from glofnd.counter_random import uniform
+from glofnd.crops import ATTEMPTS, crop_boxes, resample
+
+__all__ = ["TwoViews"]
+
+# Places of the draws of one (sample, view); the crop's come first.
+_FLIP = 2 * ATTEMPTS + 2
+_JITTER, _ORDER, _FIRST_FACTOR, _GRAYSCALE, _BLUR, _SIGMA, _DRAWS = (
+    _FLIP + 1,
+    _FLIP + 2,
+    _FLIP + 3,
+    _FLIP + 7,
+    _FLIP + 8,
+    _FLIP + 9,
+    _FLIP + 10,
+)
+_ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+# Operations that leave a grey picture as it is.
+_COLOUR_ONLY = {2, 3}
+
+Draws = npt.NDArray[np.float64]
+
+
+class TwoViews:
+    """Random resized crop, flip, colour jitter, grayscale and blur.
+
+    Args:
+        size: side of a view in pixels; `None` keeps the picture's height.
+        crop_scale: range of a crop's share of the picture's area.
+        crop_ratio: range of a crop's aspect ratio, width / height.
+        flip: probability of a mirrored view.
+        brightness, contrast, saturation: factors are uniform in [max(0, 1 - x), 1 + x]; 0 switches one off.
+        hue: shift uniform in [-x, x] of a full circle, x at most 0.5.
+        jitter_probability: of the four adjustments above, which come in random order.
+        grayscale: probability of a grey view.
+        blur_probability: of Gaussian blur, with a kernel of a tenth of `size`.
+        blur_sigma: range of the blur's standard deviation in pixels.
+        seed: of the run.
+
+    Raises:
+        ValueError: naming a parameter that is out of range.
+
+    Example:
+        >>> views = TwoViews(size=32, seed=1)
+        >>> images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
+        >>> first, second = views(images, torch.arange(4), epoch=0)
+        >>> first.shape
+        torch.Size([4, 3, 32, 32])
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        crop_scale: tuple[float, float] = (0.2, 1.0),
+        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.2,
+        hue: float = 0.1,
+        jitter_probability: float = 0.8,
+        grayscale: float = 0.2,
+        blur_probability: float = 0.0,
+        blur_sigma: tuple[float, float] = (0.1, 2.0),
+        seed: int = 0,
+    ) -> None:
+        ranges = {"crop_scale": crop_scale, "crop_ratio": crop_ratio, "blur_sigma": blur_sigma}
+        for name, (low, high) in ranges.items():
+            if not 0 < low <= high:
+                raise ValueError(f"views.{name}: [{low}, {high}] is no range of positive numbers")
+        if crop_scale[1] > 1:
+            raise ValueError(f"views.crop_scale: {crop_scale[1]} is more than the whole picture")
+        shares = {
+            "flip": flip,
+            "jitter_probability": jitter_probability,
+            "grayscale": grayscale,
+            "blur_probability": blur_probability,
+        }
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"views.{name}: {share} is no probability")
+        for name, strength in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
+            if strength < 0:
+                raise ValueError(f"views.{name}: {strength} is negative")
+        if not 0 <= hue <= 0.5:
+            raise ValueError(f"views.hue: {hue} is outside [0, 0.5]")
+        self.size, self.seed = size, seed
+        self.crop_scale, self.crop_ratio, self.flip = crop_scale, crop_ratio, flip
+        self.jitter_probability, self.grayscale = jitter_probability, grayscale
+        self.blur_probability, self.blur_sigma = blur_probability, blur_sigma
+        strengths = (brightness, contrast, saturation)
+        self._factors = [(max(0.0, 1 - strength), 1 + strength) for strength in strengths] + [(-hue, hue)]
+
+    def __call__(self, images: Tensor, index: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Both views of each picture.
+
+        Args:
+            images: uint8 `[B, C, H, W]`; one channel, or three that are an expanded view of one, mean grey pictures,
+                which are worked on as one channel.
+            index: sample indices `[B]`.
+
+        Returns:
+            Two float32 tensors `[B, C, size, size]` in [0, 1], channels last.
+        """
+        return self.one(images, index, epoch, 0), self.one(images, index, epoch, 1)
+
+    def one(self, images: Tensor, index: Tensor, epoch: int, view: int) -> Tensor:
+        """One view (0 or 1) of each picture, as `__call__` gives it."""
+        draws = uniform(index.cpu().numpy(), _DRAWS, seed=self.seed, epoch=epoch, stream=view)
+        channels = images.shape[1]
+        if channels > 1 and images.stride(1) == 0:
+            images = images[:, :1]
+        # Resampling in reduced precision would show as banding.
+        with torch.autocast(images.device.type, enabled=False), torch.no_grad():
+            pictures = self._cropped(images.float().div_(255), draws)
+            pictures = self._jittered(pictures, draws)
+            if pictures.shape[1] == 3 and len(rows := _chosen(draws, _GRAYSCALE, self.grayscale, images.device)):
+                pictures[rows] = luma(pictures[rows]).expand(-1, 3, -1, -1)
+            if len(rows := _chosen(draws, _BLUR, self.blur_probability, images.device)):
+                low, high = self.blur_sigma
+                sigma = _tensor(low + (high - low) * draws[:, _SIGMA], images.device)
+                kernel = max(3, round(0.1 * pictures.shape[-1]) // 2 * 2 + 1)
+                pictures[rows] = gaussian_blur(pictures[rows], sigma[rows], kernel)
+            return pictures.expand(-1, channels, -1, -1).contiguous(memory_format=torch.channels_last)
+
+    def _cropped(self, images: Tensor, draws: Draws) -> Tensor:
+        height, width = images.shape[2:]
+        boxes = crop_boxes(draws[:, :_FLIP], height, width, self.crop_scale, self.crop_ratio)
+        top, left, h, w = (_tensor(values, images.device) for values in boxes)
+        flip = torch.from_numpy(draws[:, _FLIP] < self.flip).to(images.device)
+        return resample(images, (top, left, h, w), self.size or height, flip)
+
+    def _jittered(self, pictures: Tensor, draws: Draws) -> Tensor:
+        grey = pictures.shape[1] == 1
+        active = [
+            operation
+            for operation, (low, high) in enumerate(self._factors)
+            if low < high and not (grey and operation in _COLOUR_ONLY)
+        ]
+        rows = np.flatnonzero(draws[:, _JITTER] < self.jitter_probability)
+        if not active or not len(rows):
+            return pictures
+        orders = np.array(list(permutations(active)))
+        order = orders[(draws[rows, _ORDER] * len(orders)).astype(int)]
+        for place in range(len(active)):
+            for operation in active:
+                low, high = self._factors[operation]
+                members = rows[order[:, place] == operation]
+                if not len(members):
+                    continue
+                factor = _tensor(low + (high - low) * draws[members, _FIRST_FACTOR + operation], pictures.device)
+                where = torch.from_numpy(members).to(pictures.device)
+                pictures[where] = _ADJUST[operation](pictures[where], factor)
+        return pictures
+
+
+def _tensor(values: Draws, device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)
+
+
+def _chosen(draws: Draws, place: int, probability: float, device: torch.device) -> Tensor:
+    """Rows whose draw is below the probability."""
+    return torch.from_numpy(np.flatnonzero(draws[:, place] < probability)).to(device)
