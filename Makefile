@@ -52,9 +52,10 @@ test: lint ## All checks and all tests, a whole smoke DAG among them
 test-fast: setup ## The quick tests alone
 	@$(ACTIVATE); pytest -m 'not slow and not network'
 
-mlflow: setup ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
+mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \
 	    echo "error: there is no $(RESULTS)/mlflow.db yet; run make demo first, or name the results: make mlflow RESULTS=results/smoke" >&2; exit 2; fi
+	@requirements/install
 	@echo 'MLflow on http://127.0.0.1:$(PORT), Ctrl-C stops it'
 	@$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
 
