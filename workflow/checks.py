@@ -47,16 +47,6 @@ def _significance_baseline(config: Config, name: str) -> Iterator[str]:
         )
 
 
-def _significance_primary(config: Config) -> Iterator[str]:
-    if config["significance"] is None:
-        return
-    evaluations = {label: None for e in config["experiments"].values() for label in e.get("evaluations", {})}
-    for label in config["significance"]["primary"]:
-        if label not in evaluations:
-            hint = nearest(label, list(evaluations))
-            yield f"significance.primary: no experiment has the evaluation {label!r}; {hint}"
-
-
 def _files(config: Config, label: str) -> Iterator[str]:
     """A user's own files must be there before anything starts."""
     block = config["datasets"][label]
@@ -156,7 +146,7 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
         already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
             out (its part is named by the schema's message already).
     """
-    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_significance_primary, config)]
+    checks: list[Check] = [partial(_paths, config), partial(_seeds, config)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]

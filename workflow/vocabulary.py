@@ -159,6 +159,9 @@ def schema_for(config: dict[str, Any]) -> tuple[Schema, list[str]]:
         name: _experiment(f"experiments.{name}", value, datasets, unknown)
         for name, value in _mapping(config.get("experiments")).items()
     }
+    properties["significance"]["properties"]["primary"]["properties"] = {
+        name: {"type": "array", "minItems": 1, "items": {"type": "string"}} for name in EVALUATIONS
+    }
     resources = schema["$defs"]["resources"]
     properties["resources"]["properties"] = {
         rule: {

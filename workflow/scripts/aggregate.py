@@ -1,0 +1,144 @@
+"""Collect every evaluation's metrics.json in one tidy table.
+
+    python -m workflow.scripts.aggregate --benchmark results/benchmark.json --out results
+
+`summary.parquet` and `summary.csv` have one row per value of one run, `summary_mean.csv` one per method and value, over
+seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from glofnd.files import atomic_open, read_json
+from glofnd.progress import progress
+from workflow.grid import Grid
+
+__all__ = ["COLUMNS", "KEY", "mean_table", "protocol_conflicts", "rows_of", "summary_table"]
+
+KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
+"""What two values must share to be averaged or compared."""
+
+COLUMNS = [*KEY, "detector", "kind", "seed", "value", "stderr", "n", "chance", "higher_is_better"]
+
+_TYPES: dict[str, Any] = {
+    "fraction": "float64",
+    "value": "float64",
+    "stderr": "float64",
+    "chance": "float64",
+    "n": "Int64",
+    "seed": "int64",
+}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of one metrics.json.
+
+    Raises:
+        ValueError: the file is not what docs/architecture.md says; names it.
+    """
+    found = read_json(path)
+    try:
+        if found["format"] != 1:
+            raise ValueError(f"{path}: format {found['format']}, this program reads 1; delete the file and run again")
+        run = found["run"]
+        head = {key: run[key] for key in ("experiment", "objective", "detector", "kind", "seed")}
+        head |= {"evaluation": found["evaluation"], "protocol": found["protocol"]}
+        return [
+            {**head, **{key: metric.get(key) for key in COLUMNS if key not in head}, "value": metric["value"]}
+            for metric in found["metrics"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no {error}; delete the file and run again") from error
+
+
+def summary_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """All rows, typed and in a stable order.
+
+    Raises:
+        ValueError: one value stands there twice.
+    """
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(_TYPES)
+    same = [*KEY, "detector", "seed"]
+    twice = table[table.duplicated(same)]
+    if len(twice):
+        row = twice.iloc[0]
+        run = f"{row['experiment']}/{row['objective']}/{row['detector']}/seed{row['seed']}"
+        raise ValueError(
+            f"{run}: two values of {row['metric']} for {row['evaluation']} on {row['dataset']}/{row['split']}; "
+            "two tasks of this evaluation differ in nothing that names a result"
+        )
+    return table.sort_values(same, kind="stable", ignore_index=True)
+
+
+def protocol_conflicts(table: pd.DataFrame) -> list[str]:
+    """One line for every evaluation of an experiment whose results were made under different protocols.
+
+    Probe recipes move scores by points, so such results must never meet in one average or comparison.
+    """
+    lines = []
+    for (experiment, evaluation), group in table.groupby(["experiment", "evaluation"]):
+        protocols = sorted(group["protocol"].unique())
+        if len(protocols) > 1:
+            runs = {p: group[group["protocol"] == p].iloc[0] for p in protocols}
+            where = "; ".join(f"{p}: e.g. {r['objective']}/{r['detector']}/seed{r['seed']}" for p, r in runs.items())
+            lines.append(f"{experiment}/{evaluation}: results of different protocols cannot be averaged ({where})")
+    return lines
+
+
+def mean_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation (n - 1) and number of seeds per method and value."""
+    groups = table.groupby([*KEY, "detector", "kind"], dropna=False, sort=False)["value"]
+    return groups.agg(mean="mean", sd="std", seeds="count").reset_index()
+
+
+def aggregate(benchmark: Path, out: Path, allow_missing: bool = False) -> pd.DataFrame:
+    """Read all results of a benchmark and write the three tables into `out`; returns the summary.
+
+    Raises:
+        ValueError: a result is missing (unless allowed), broken, double, or of another protocol.
+    """
+    config = read_json(benchmark)
+    paths = [Path(path) for path in Grid(config).evaluation_metrics()]
+    missing = [path for path in paths if not path.is_file()]
+    if missing and not allow_missing:
+        raise ValueError(
+            f"{missing[0]}: no such result ({len(missing)} of {len(paths)} are missing); run snakemake, or take what "
+            "is there with --allow-missing"
+        )
+    there = [path for path in paths if path.is_file()]
+    rows = [row for path in progress(there, len(there), "metrics", "files") for row in rows_of(path)]
+    table = summary_table(rows)
+    conflicts = protocol_conflicts(table)
+    if conflicts:
+        raise ValueError("\n".join(conflicts))
+    with atomic_open(out / "summary.parquet") as handle:
+        table.to_parquet(handle, index=False)
+    for name, frame in (("summary.csv", table), ("summary_mean.csv", mean_table(table))):
+        with atomic_open(out / name, "w") as handle:
+            frame.to_csv(handle, index=False)
+    return table
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.aggregate", description=__doc__)
+    parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the tables")
+    parser.add_argument("--allow-missing", action="store_true", help="take the results that are there")
+    arguments = parser.parse_args()
+    try:
+        table = aggregate(arguments.benchmark, arguments.out, arguments.allow_missing)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(f"{len(table)} values in {arguments.out / 'summary.csv'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Write the resolved config of a benchmark, which every later step reads: `benchmark.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from glofnd.files import write_json
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.resolve", description=__doc__)
+    parser.add_argument("--config", required=True, type=json.loads, metavar="JSON", help="the resolved config")
+    parser.add_argument("--out", required=True, type=Path, help="benchmark.json")
+    arguments = parser.parse_args()
+    write_json(arguments.out, arguments.config)
+
+
+if __name__ == "__main__":
+    main()

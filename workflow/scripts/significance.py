@@ -1,0 +1,102 @@
+"""Compare every detector with the baseline detector, paired by seed.
+
+    python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
+        --out results/significance.csv
+
+One row per experiment, objective, detector and value. The comparisons named by `significance.primary` form one family
+per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evaluation.significance import compare, holm, sentence
+from glofnd.files import atomic_open, read_json
+from workflow.scripts.aggregate import KEY
+
+__all__ = ["comparisons"]
+
+
+def comparisons(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
+    """The table of all paired comparisons.
+
+    Args:
+        summary: what `workflow.scripts.aggregate` writes.
+        settings: the config's `significance`, resolved.
+    """
+    baseline, trained = settings["baseline"], summary[summary["kind"] == "method"]
+    rows = []
+    for key, group in trained.groupby(KEY, dropna=False, sort=False):
+        by_detector = group.pivot(index="seed", columns="detector", values="value")
+        if baseline not in by_detector:
+            continue
+        for detector in (label for label in by_detector if label != baseline):
+            pair = by_detector[[detector, baseline]].dropna()
+            if pair.empty:
+                continue
+            method, reference = pair[detector].to_numpy(), pair[baseline].to_numpy()
+            found = asdict(compare(method - reference, settings["confidence"], settings["bootstrap"]))
+            rows.append(
+                {
+                    **dict(zip(KEY, key, strict=True)),
+                    "detector": detector,
+                    "baseline": baseline,
+                    "higher_is_better": bool(group["higher_is_better"].iloc[0]),
+                    "mean": method.mean(),
+                    "sd": method.std(ddof=1) if len(method) > 1 else float("nan"),
+                    "baseline_mean": reference.mean(),
+                    "baseline_sd": reference.std(ddof=1) if len(method) > 1 else float("nan"),
+                    **found,
+                    "seeds": " ".join(str(seed) for seed in pair.index),
+                }
+            )
+    table = pd.DataFrame(rows)
+    return _corrected(table, settings["primary"]) if rows else table
+
+
+def _corrected(table: pd.DataFrame, primary: dict[str, list[str]]) -> pd.DataFrame:
+    """The table with Holm's correction over each experiment's primary comparisons."""
+    chosen = [
+        metric in primary.get(evaluation, ())
+        for evaluation, metric in zip(table["evaluation"], table["metric"], strict=True)
+    ]
+    table = table.assign(family="", family_size=pd.array([pd.NA] * len(table), "Int64"), p_holm=float("nan"))
+    for experiment, family in table[chosen].groupby("experiment"):
+        table.loc[family.index, "family"] = f"{experiment}: primary"
+        table.loc[family.index, "family_size"] = len(family)
+        table.loc[family.index, "p_holm"] = holm(family["p_value"])
+    return table
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.significance", description=__doc__)
+    parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
+    parser.add_argument("--summary", required=True, type=Path, help="summary.parquet")
+    parser.add_argument("--out", required=True, type=Path, help="significance.csv")
+    arguments = parser.parse_args()
+    try:
+        settings = read_json(arguments.benchmark)["significance"]
+        if settings is None:
+            raise ValueError(f"{arguments.benchmark}: significance is null; give it a baseline in the config")
+        table = comparisons(pd.read_parquet(arguments.summary), settings)
+        if table.empty:
+            raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    with atomic_open(arguments.out, "w") as handle:
+        table.to_csv(handle, index=False)
+    for experiment, family in table[table["family"] != ""].groupby("experiment"):
+        print(f"{experiment}: {sentence(int(family['n'].max()), len(family), 1 - settings['confidence'])}")
+
+
+if __name__ == "__main__":
+    main()
