@@ -49,7 +49,7 @@ class MovingAverage:
         mixed = torch.logaddexp(torch.log1p(-gamma).item() + old, gamma.log().item() + log_estimate)
         unseen = old <= (math.log(self.floor) if self.floor > 0 else -math.inf)
         updated = torch.where(empty, old, torch.where(unseen, log_estimate, mixed))
-        views = (~empty).sum(0)
+        views = (~empty).sum(0).to(updated.dtype)
         total = updated.masked_fill(empty, -math.inf).logsumexp(0) - views.clamp_min(1).log()
         self.new[rows] = torch.where(views > 0, total.to(self.new.dtype), self.new[rows])
         self.valid[rows] = views > 0

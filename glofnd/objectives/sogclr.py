@@ -18,8 +18,8 @@ class SogCLR(Objective):
     """sum over views k of mean_i [ -p_i + sum_kept w s / n_k ], with w = stopgrad(e^{s/tau} / u_k).
 
     G_k is the mean of e^{s/tau} over the kept negatives of view k, u_k = (1 - gamma) u_i + gamma G_k its moving
-    average, and the sample stores the mean of u_1 and u_2. At its first visit u_k = G_k. A row with no negative left contributes
-    -p_i and leaves u alone.
+    average, and the sample stores the mean of u_1 and u_2. At its first visit u_k = G_k. A row with no negative left
+    contributes -p_i and leaves u alone.
 
     Args:
         num_samples: samples in the data set.
