@@ -111,11 +111,21 @@ OBJECTIVES: dict[str, Entry] = {
 }
 
 ENCODERS: dict[str, Entry] = {
+    "resnet10": Entry(
+        "glofnd.encoders.unimodal:resnet10",
+        {
+            "width": _integer(64, minimum=1),
+            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
+            "projector_hidden": _integer(2048, minimum=1),
+            "projector_dim": _integer(128, minimum=2),
+        },
+        ("unimodal",),
+    ),
     "resnet18": Entry(
         "glofnd.encoders.unimodal:resnet18",
         {
             "width": _integer(64, minimum=1),
-            "stem": _choice("imagenet", "imagenet", "small", "pooled"),
+            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
             "projector_hidden": _integer(2048, minimum=1),
             "projector_dim": _integer(128, minimum=2),
         },
@@ -125,7 +135,7 @@ ENCODERS: dict[str, Entry] = {
         "glofnd.encoders.unimodal:resnet50",
         {
             "width": _integer(64, minimum=1),
-            "stem": _choice("imagenet", "imagenet", "small", "pooled"),
+            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
             "projector_hidden": _integer(2048, minimum=1),
             "projector_dim": _integer(128, minimum=2),
         },

@@ -13,7 +13,8 @@ __all__ = ["ResNet"]
 
 
 def _stem(kind: str, width: int) -> nn.Sequential:
-    kernel, stride = (7, 2) if kind == "imagenet" else (3, 1)
+    kernel = 7 if kind == "imagenet" else 3
+    stride = 2 if kind in ("imagenet", "strided") else 1
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(width),
@@ -33,7 +34,8 @@ class ResNet(nn.Module):
         block: torchvision's residual block.
         layers: blocks per stage.
         width: channels of the first stage; each later stage doubles them.
-        stem: `imagenet` (7x7 stride 2 and max-pool), `small` (3x3), `pooled` (3x3 and 2x2 max-pool).
+        stem: `imagenet` (7x7 stride 2 and max-pool), `small` (3x3), `strided` (3x3 stride 2), `pooled` (3x3 and 2x2
+            max-pool).
 
     Shapes:
         [B, 3, H, W] normalised floats -> [B, `features`].

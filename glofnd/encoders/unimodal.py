@@ -8,7 +8,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from glofnd.encoders.model import Model
 from glofnd.encoders.resnet import ResNet
 
-__all__ = ["UnimodalModel", "resnet18", "resnet50"]
+__all__ = ["UnimodalModel", "resnet10", "resnet18", "resnet50"]
 
 # A fixed spread for every data set: the first batch norm absorbs the rest, and no statistics can leak from a test set.
 _MEAN = (0.5, 0.5, 0.5)
@@ -40,6 +40,11 @@ class UnimodalModel(Model):
         """Projector output, [B, D]."""
         out: Tensor = self.projector(self.backbone(images))
         return out
+
+
+def resnet10(width: int, stem: str, projector_hidden: int, projector_dim: int) -> UnimodalModel:
+    """ResNet-18 with one block per stage instead of two."""
+    return UnimodalModel(ResNet(BasicBlock, [1, 1, 1, 1], width, stem), projector_hidden, projector_dim)
 
 
 def resnet18(width: int, stem: str, projector_hidden: int, projector_dim: int) -> UnimodalModel:

@@ -132,7 +132,7 @@ def _train_step(run: _Run, batch: Any, step: int, steps: int) -> float:
     filtering = "start_filter" in run.config["detector"] and epoch >= run.config["detector"]["start_filter"]
     inspect = filtering and run.batch % training["inspect_every"] == 0
     loss = run.objective(first, second, index, epoch=epoch, labels=labels)
-    value = float(loss)
+    value = float(loss.detach())
     if not math.isfinite(value):
         raise ValueError(f"{run.config['run']}: loss is {value} at epoch {epoch}, step {run.batch}; lower training.lr")
     run.optimiser.zero_grad(set_to_none=True)

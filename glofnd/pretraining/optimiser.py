@@ -25,7 +25,7 @@ def build_optimiser(model: nn.Module, objective: Any, training: dict[str, Any]) 
     groups += [{"scheduled": False, **group} for group in objective.parameter_groups()]
     name = training["optimizer"]
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999))
+        return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999), fused=True)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=0.9)
     return LARS(groups, lr=lr, momentum=0.9)

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from glofnd.pretraining import checkpoint
+
+
+def state(**changes):
+    whole = {
+        "format": checkpoint.FORMAT,
+        "config": '{"seed": 1}',
+        "epoch": 2,
+        "step": 7,
+        "model": {"w": torch.arange(3.0)},
+        "objective": {},
+        "optimizer": {},
+        "history": [],
+        "provenance": {},
+    }
+    return {**whole, **changes}
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "deep" / "checkpoint.pt"
+    checkpoint.write(path, state())
+    found = checkpoint.read(path)
+    assert torch.equal(found["model"]["w"], torch.arange(3.0))
+    assert checkpoint.config_of(found) == {"seed": 1}
+    assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.pt"):
+        checkpoint.read(tmp_path / "gone.pt")
+
+
+def test_truncated_file_is_named(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.write(path, state())
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged"):
+        checkpoint.read(path)
+
+
+def test_another_format_is_refused(tmp_path):
+    checkpoint.write(tmp_path / "c.pt", state(format=99))
+    with pytest.raises(ValueError, match="format 99"):
+        checkpoint.read(tmp_path / "c.pt")
+
+
+def test_pickled_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("ran",))
+
+    torch.save(state(history=[Evil()]), tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.read(tmp_path / "c.pt")
+
+
+def test_an_incomplete_state_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="model"):
+        checkpoint.write(tmp_path / "c.pt", {k: v for k, v in state().items() if k != "model"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_differing_keys_are_dotted_paths():
+    left = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
+    right = {"a": 1, "b": {"c": 2, "d": 9}, "f": 4}
+    assert checkpoint.differing_keys(left, right) == ["b.d", "e", "f"]
