@@ -99,6 +99,12 @@ def _schedule(config: Config, name: str) -> Iterator[str]:
         )
 
 
+def _views(config: Config, name: str) -> Iterator[str]:
+    for key, value in config["experiments"][name]["views"].items():
+        if isinstance(value, list) and value[0] > value[1]:
+            yield f"experiments.{name}.views.{key}: {value} runs from the larger to the smaller number; swap them"
+
+
 def _detector(config: Config, name: str, label: str) -> Iterator[str]:
     experiment, where = config["experiments"][name], f"experiments.{name}.detectors.{label}"
     detector, epochs = experiment["detectors"][label], experiment["training"]["epochs"]
@@ -153,7 +159,8 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
         if not isinstance(experiment, dict):
             continue
         checks += [
-            partial(check, config, name) for check in (_training_data, _schedule, _labels, _significance_baseline)
+            partial(check, config, name)
+            for check in (_training_data, _schedule, _views, _labels, _significance_baseline)
         ]
         checks += [partial(_detector, config, name, label) for label in _keys(experiment.get("detectors"))]
         checks += [partial(_tasks, config, name, label) for label in _keys(experiment.get("evaluations"))]

@@ -35,7 +35,7 @@ def nearest(word: object, choices: Sequence[str]) -> str:
     """The closest valid choice and the whole list, as the end of a message."""
     if not choices:
         return "none is allowed here"
-    found = get_close_matches(str(word), choices, n=1, cutoff=0.5)
+    found = get_close_matches(str(word), choices, n=1, cutoff=0.45)
     listed = ", ".join(choices)
     return f"did you mean '{found[0]}'? (valid: {listed})" if found else f"valid: {listed}"
 

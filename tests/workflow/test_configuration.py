@@ -1,0 +1,194 @@
+"""Every mistake in a config gives one line with its key; all of them come at once."""
+
+import inspect
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflow.configuration import ConfigError, resolve
+
+ROOT = Path(__file__).parents[2]
+
+
+def _set(config: dict[str, Any], key: str, value: object) -> dict[str, Any]:
+    *path, last = key.split("/")
+    place: Any = config
+    for part in path:
+        place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
+    place[int(last) if isinstance(place, list) else last] = value
+    return config
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def _problems(config: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        resolve(config)
+    return caught.value.problems
+
+
+FASHION = "experiments/fashion-mnist"
+GLOFND = f"{FASHION}/detectors/glofnd"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sedes", [1], "sedes: unknown key; did you mean 'seeds'?"),
+        ("seeds", [1, 1], "seeds: 1 stands there more than once"),
+        ("seeds", [1], "seeds: significance needs at least 2 seeds, there is 1"),
+        ("seeds", "three", "seeds: must be a list, not 'three'"),
+        ("paths/results", "data/raw", "paths.results: 'data/raw' is also paths.raw"),
+        ("datasets/fashion", {}, "datasets.fashion: unknown data set 'fashion'; did you mean 'fashion-mnist'?"),
+        ("datasets/digits", {"image_sise": 32}, "datasets.digits.image_sise: unknown key; did you mean 'image_size'?"),
+        ("datasets/fashion-mnist/train_samples", 100, "training.batch_size: 256 is more than the 100 samples"),
+        ("datasets/own", {"dataset": "folder"}, "datasets.own.path: missing"),
+        (
+            "datasets/own",
+            {"dataset": "folder", "path": "no/where"},
+            "datasets.own.path: 'no/where' does not exist",
+        ),
+        (f"{FASHION}/modality", "bimodle", "modality: unknown choice 'bimodle'; did you mean 'bimodal'?"),
+        (
+            f"{FASHION}/dataset",
+            "fashion-mnst",
+            "fashion-mnist.dataset: 'fashion-mnst' is not in datasets; did you mean",
+        ),
+        (f"{FASHION}/split", "tran", "split: data set fashion-mnist has no split 'tran'; did you mean 'train'?"),
+        (f"{FASHION}/label", "group", "label: data set fashion-mnist has no label 'group'; valid: label"),
+        (f"{FASHION}/encoder/name", "resnet8", "encoder.name: unknown 'resnet8'; did you mean 'resnet18'?"),
+        (f"{FASHION}/encoder/widht", 8, "encoder.widht: unknown key; did you mean 'width'?"),
+        (f"{FASHION}/encoder", {}, "encoder.name: missing"),
+        (f"{FASHION}/views/crop_scale", [0.9, 0.1], "views.crop_scale: [0.9, 0.1] runs from the larger"),
+        (f"{FASHION}/training/epochs", "ten", "training.epochs: must be an integer, not 'ten'"),
+        (f"{FASHION}/training/warmup_epochs", 50, "training.warmup_epochs: 50 is more than training.epochs 20"),
+        (f"{FASHION}/objectives/clip", {}, "objectives.clip: 'clip' is not for unimodal experiments; valid: simclr"),
+        (f"{FASHION}/objectives/sogclrr", {}, "objectives.sogclrr: unknown 'sogclrr'; did you mean 'sogclr'?"),
+        (f"{FASHION}/objectives/baseline", {"method": "sogclr"}, "objectives.baseline: 'baseline' names a folder"),
+        (f"{GLOFND}/alpha", 1.5, "detectors.glofnd.alpha: must be below 1 (between 0 and 1), not 1.5"),
+        (f"{GLOFND}/alpha", 0, "detectors.glofnd.alpha: must be above 0"),
+        (f"{GLOFND}/start_filter", 3, "detectors.glofnd.start_filter: 3 is before start_update 6"),
+        (f"{GLOFND}/start_filter", 20, "detectors.glofnd.start_filter: epoch 20 never comes"),
+        (f"{GLOFND}/learner", "adamm", "detectors.glofnd.learner: unknown choice 'adamm'; did you mean 'adam'?"),
+        (f"{GLOFND}/alfa", 0.1, "detectors.glofnd.alfa: unknown key; did you mean 'alpha'?"),
+        (f"{FASHION}/detectors/glofd", {}, "detectors.glofd: unknown 'glofd'; did you mean 'glofnd'?"),
+        (f"{FASHION}/detectors/x", {"method": "glofd"}, "detectors.x.method: unknown 'glofd'; did you mean 'glofnd'?"),
+        (f"{FASHION}/detectors/none", False, "significance.baseline: experiment fashion-mnist has no detector 'none'"),
+        (f"{FASHION}/baselines", ["raw"], "baselines[0]: unknown choice 'raw'; did you mean 'raw-pixels'?"),
+        (f"{FASHION}/evaluations/lineal", [{}], "evaluations.lineal: unknown evaluation; did you mean 'linear'?"),
+        (f"{FASHION}/evaluations/retrieval", [{}], "evaluations.retrieval: not for unimodal experiments"),
+        (f"{FASHION}/evaluations/linear/0/dataset", "cifar", "linear[0].dataset: 'cifar' is not in datasets"),
+        (f"{FASHION}/evaluations/linear/0/test", "train", "linear[0].test: 'train' is also the training split"),
+        (f"{FASHION}/evaluations/linear/0/fractions", [2], "linear[0].fractions[0]: must be at most 1"),
+        (f"{FASHION}/evaluations/transfer/0", {}, "transfer[0].dataset: missing"),
+        ("experiments/emoji/dataset", "digits", "emoji.dataset: a bimodal experiment needs captions, digits has none"),
+        ("experiments/Bad Name", {}, "experiments: a name is made of lower-case letters"),
+        ("significance/confidence", 95, "significance.confidence: must be below 1"),
+        ("significance/primary/lineal", ["top1"], "primary.lineal: unknown key; did you mean 'linear'?"),
+        ("resources/pretrian", {}, "resources.pretrian: unknown key; did you mean 'pretrain'?"),
+    ],
+)
+def test_each_mistake_has_its_message(config: dict[str, Any], key: str, value: object, message: str) -> None:
+    found = _problems(_set(config, key, value))
+    assert any(message in line for line in found), found
+    assert not any("\n" in line for line in found)
+
+
+def test_one_mistake_gives_one_line(config: dict[str, Any]) -> None:
+    assert len(_problems(_set(config, f"{GLOFND}/alpha", 2))) == 1
+
+
+def test_all_mistakes_are_reported_together(config: dict[str, Any]) -> None:
+    for key, value in [("sedes", 1), (f"{GLOFND}/alpha", 2), (f"{FASHION}/training/epochs", "x"), ("seeds", [4])]:
+        _set(config, key, value)
+    with pytest.raises(ConfigError) as caught:
+        resolve(config)
+    assert len(caught.value.problems) == 4
+    assert str(caught.value).startswith("error: 4 problems in the config; nothing was started\n  ")
+
+
+@pytest.mark.parametrize("key", ["paths", "seeds", "datasets", "experiments"])
+@pytest.mark.parametrize("value", [None, [], "x", 3])
+def test_nonsense_never_ends_in_a_traceback(config: dict[str, Any], key: str, value: object) -> None:
+    config[key] = value
+    assert any(line.startswith(key) for line in _problems(config))
+
+
+def test_nonsense_inside_an_experiment(config: dict[str, Any]) -> None:
+    for key in ("encoder", "training", "views", "objectives", "detectors", "evaluations", "baselines"):
+        config["experiments"]["fashion-mnist"][key] = 3
+    found = _problems(config)
+    assert len([line for line in found if "must be" in line]) == 7, found
+
+
+def test_defaults_are_filled_in(config: dict[str, Any]) -> None:
+    config["experiments"]["fashion-mnist"].pop("training")
+    resolved = resolve(config)
+    experiment = resolved["experiments"]["fashion-mnist"]
+    assert experiment["training"]["optimizer"] == "adamw"
+    assert experiment["detectors"]["none"] == {"method": "none"}
+    assert experiment["detectors"]["oracle"]["treatment"] == "eliminate"
+    assert experiment["evaluations"]["discovery"][0]["dataset"] == "fashion-mnist"
+    assert experiment["evaluations"]["transfer"][0]["train"] == "train"
+    assert resolved["datasets"]["digits"]["dataset"] == "digits"
+    assert resolved["resources"]["evaluate"]["threads"] == 1
+    assert resolve(resolved) == resolved
+
+
+def test_labels_default_to_what_the_data_set_has(config: dict[str, Any]) -> None:
+    config["experiments"]["emoji"].pop("label")
+    config["experiments"]["emoji"]["evaluations"]["zero-shot"] = [{"dataset": "emoji", "split": "test-vendor"}]
+    emoji = resolve(config)["experiments"]["emoji"]
+    assert emoji["label"] == "concept"
+    assert emoji["evaluations"]["zero-shot"][0]["label"] == "concept"
+
+
+def test_false_switches_an_entry_off(config: dict[str, Any]) -> None:
+    config["experiments"]["emoji"] = False
+    config["experiments"]["fashion-mnist"]["detectors"]["oracle"] = False
+    config["experiments"]["fashion-mnist"]["evaluations"]["transfer"] = False
+    resolved = resolve(config)
+    assert list(resolved["experiments"]) == ["fashion-mnist"]
+    assert list(resolved["experiments"]["fashion-mnist"]["detectors"]) == ["none", "batch-quantile", "glofnd"]
+    assert "transfer" not in resolved["experiments"]["fashion-mnist"]["evaluations"]
+
+
+def test_one_method_under_two_labels(config: dict[str, Any]) -> None:
+    _set(config, f"{FASHION}/detectors/glofnd-adam", {"method": "glofnd", "learner": "adam"})
+    detectors = resolve(config)["experiments"]["fashion-mnist"]["detectors"]
+    assert detectors["glofnd-adam"]["method"] == detectors["glofnd"]["method"] == "glofnd"
+    assert detectors["glofnd-adam"]["learner"] == "adam"
+
+
+def test_one_seed_is_enough_without_significance(config: dict[str, Any]) -> None:
+    config |= {"seeds": [1], "significance": None}
+    assert resolve(config)["significance"] is None
+
+
+def test_the_given_config_is_left_as_it_was(config: dict[str, Any]) -> None:
+    config["experiments"]["emoji"] = False
+    resolve(config)
+    assert config["experiments"]["emoji"] is False
+
+
+def test_views_of_the_schema_are_those_of_the_class() -> None:
+    views = pytest.importorskip("glofnd.views")
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+    stated = schema["$defs"]["experiment"]["properties"]["views"]["properties"]
+    signature = inspect.signature(views.TwoViews).parameters
+    defaults = {name: p.default for name, p in signature.items() if name != "seed"}
+    as_list = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+    assert {name: fragment["default"] for name, fragment in stated.items()} == as_list
+
+
+def test_checking_takes_no_time(config: dict[str, Any]) -> None:
+    start = time.perf_counter()
+    resolve(config)
+    assert time.perf_counter() - start < 1

@@ -1,0 +1,129 @@
+"""From a resolved config to runs, trunks and their configs."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from workflow.grid import BASELINE, Grid, Run, Trunk
+from workflow.jobs import Jobs
+
+
+def _config(detectors: dict[str, Any], seeds: list[int] | None = None, **experiment: Any) -> dict[str, Any]:
+    task = {"dataset": "digits", "train": "train", "test": "test", "label": "label"}
+    return {
+        "paths": {"raw": "raw", "shards": "shards", "results": "results"},
+        "seeds": seeds or [1, 2],
+        "datasets": {"digits": {"dataset": "digits"}},
+        "experiments": {
+            "exp": {
+                "modality": "unimodal",
+                "dataset": "digits",
+                "split": "train",
+                "label": "label",
+                "encoder": {"name": "resnet18"},
+                "views": {},
+                "training": {"epochs": 10},
+                "objectives": {"sogclr": {"method": "sogclr"}},
+                "detectors": detectors,
+                "baselines": ["raw-pixels"],
+                "evaluations": {"linear": [task], "discovery": [{"dataset": "digits", "split": "train"}]},
+                **experiment,
+            }
+        },
+    }
+
+
+DETECTORS = {
+    "none": {"method": "none"},
+    "early": {"method": "glofnd", "start_update": 0, "start_filter": 4},
+    "glofnd": {"method": "glofnd", "start_update": 2, "start_filter": 5},
+    "oracle": {"method": "oracle", "start_filter": 5},
+}
+
+
+def test_runs_are_the_product_and_baselines_stand_beside_them() -> None:
+    grid = Grid(_config(DETECTORS))
+    assert len(grid.runs) == 8 and len(grid.baselines) == 2
+    assert grid.run("exp/sogclr/glofnd/seed2") == Run("exp", "sogclr", "glofnd", 2)
+    assert grid.run("exp/baseline/raw-pixels/seed1").kind == "baseline"
+    with pytest.raises(KeyError):
+        grid.run("exp/sogclr/glofnd/seed9")
+
+
+def test_runs_branch_where_their_detector_first_touches_anything() -> None:
+    grid = Grid(_config(DETECTORS))
+    assert grid.trunk_epochs == {"exp": [2, 5]}
+    starts = {run.detector: grid.start_of_run(run) for run in grid.runs.values() if run.seed == 1}
+    assert starts == {
+        "none": Trunk("exp", "sogclr", 1, 5),  # nothing ever differs from the trunk, so it leaves from the last one
+        "early": None,  # learns from epoch 0: no trunk
+        "glofnd": Trunk("exp", "sogclr", 1, 2),
+        "oracle": Trunk("exp", "sogclr", 1, 5),
+    }
+
+
+def test_a_longer_trunk_goes_on_from_the_shorter() -> None:
+    grid = Grid(_config(DETECTORS))
+    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 5)) == Trunk("exp", "sogclr", 1, 2)
+    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 2)) is None
+
+
+def test_no_trunk_where_everything_starts_at_once() -> None:
+    grid = Grid(_config({"none": {"method": "none"}, "oracle": {"method": "oracle"}}))
+    assert grid.trunk_epochs == {"exp": []}
+    assert all(grid.start_of_run(run) is None for run in grid.runs.values())
+
+
+def test_a_run_config_holds_only_what_decides_the_run() -> None:
+    """Snakemake reruns what has another config, so another detector or seed must not show in it."""
+    config = _config(DETECTORS)
+    few, many = Grid(_config({"none": DETECTORS["none"]}, [1])), Grid(config)
+    run = Run("exp", "sogclr", "none", 1)
+    assert few.run_config(run) == many.run_config(run)
+    assert few.run_config(run)["detector"] == {"label": "none", "method": "none"}
+    assert few.run_config(run)["objective"] == {"label": "sogclr", "method": "sogclr"}
+
+
+def test_a_trunk_config_does_not_depend_on_its_epoch_or_the_detectors() -> None:
+    grid = Grid(_config(DETECTORS))
+    config = grid.trunk_config(Trunk("exp", "sogclr", 1, 2))
+    assert config == grid.trunk_config(Trunk("exp", "sogclr", 1, 5))
+    assert config["detector"] == {"label": "none", "method": "none"}
+    assert config["run"] == "exp/sogclr/trunk/seed1"
+
+
+def test_baselines_skip_what_needs_training() -> None:
+    grid = Grid(_config(DETECTORS))
+    assert grid.evaluations(Run("exp", "sogclr", "none", 1)) == ["linear", "discovery"]
+    assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
+
+
+def test_paths_follow_the_contract() -> None:
+    grid = Grid(_config(DETECTORS))
+    assert "results/runs/exp/sogclr/oracle/seed2/metrics.json" in grid.training_metrics()
+    assert "results/runs/exp/baseline/raw-pixels/seed1/linear/metrics.json" in grid.evaluation_metrics()
+    assert grid.trunk_folder(Trunk("exp", "sogclr", 1, 5)) == "results/trunks/exp/sogclr/seed1/epoch5"
+
+
+def test_jobs_give_rules_their_inputs() -> None:
+    jobs = Jobs(_config(DETECTORS))
+    assert jobs.start_of_run("exp/sogclr/oracle/seed1") == ["results/trunks/exp/sogclr/seed1/epoch5/checkpoint.pt"]
+    assert jobs.start_of_trunk("exp/sogclr/seed1", "5") == ["results/trunks/exp/sogclr/seed1/epoch2/checkpoint.pt"]
+    assert jobs.start_of_trunk("exp/sogclr/seed1", "2") == []
+    assert jobs.training_manifest("exp/sogclr/seed1") == "shards/digits/train/manifest.json"
+    assert json.loads(jobs.run_config("exp/sogclr/oracle/seed1"))["seed"] == 1
+    assert jobs.source("digits") == ["raw/digits/source.json"]
+    assert jobs.option("--from", []) == "" and jobs.option("--from", "a b") == "--from 'a b'"
+
+
+def test_ten_thousand_runs_in_a_moment() -> None:
+    detectors = {f"d{k}": {"method": "glofnd", "start_update": k % 7, "start_filter": 7} for k in range(100)}
+    start = time.perf_counter()
+    grid = Grid(_config(detectors, list(range(100))))
+    assert len(grid.runs) == 10_000
+    assert len({grid.start_of_run(run) for run in grid.runs.values()}) == 6 * 100 + 1
+    assert len(grid.evaluation_metrics()) == 20_100
+    assert len([grid.run_config(run) for run in grid.runs.values()]) == 10_000
+    assert time.perf_counter() - start < 2
