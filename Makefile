@@ -10,6 +10,8 @@ CORES ?= all
 CONFIG ?= config.yaml
 RESULTS ?= results
 PORT ?= 5000
+# A file of tests stays on one worker, so tests of the DAG do not run side by side.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 UV_VERSION := 0.13.9
 
 export VENV
@@ -47,7 +49,7 @@ format: setup ## Format Python and Snakemake files
 	@$(ACTIVATE); ruff check --fix .; ruff format .; snakefmt Snakefile workflow/rules
 
 test: lint ## All checks and all tests, a whole smoke DAG among them
-	@$(ACTIVATE); pytest
+	@$(ACTIVATE); pytest $(PYTEST_ARGS)
 
 test-fast: setup ## The quick tests alone
 	@$(ACTIVATE); pytest -m 'not slow and not network'
