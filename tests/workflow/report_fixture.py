@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evaluation.significance import compare, holm
+from workflow.scripts.significance import comparisons
 
 SEEDS = [1, 2, 3]
 DETECTORS = {
@@ -24,6 +23,9 @@ QUALITY = {"batch-quantile": 0.5, "glofnd": 0.56, "oracle": 1.0}
 FRACTIONS = [1.0, 0.1, 0.01, 0.002]
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 EMOJI = ["grinning face", "red heart", "dog face", "pizza", "rocket"]
+
+
+PRIMARY = {"linear": ["top1"], "transfer": ["top1"], "zero-shot": ["top1"], "retrieval": ["image_to_text_r@1"]}
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -74,8 +76,9 @@ def config(folder: Path) -> dict[str, Any]:
         "significance": {
             "baseline": "none",
             "confidence": 0.95,
+            "bootstrap": 100,
             "correction": "holm",
-            "primary": ["linear", "transfer"],
+            "primary": PRIMARY,
         },
         "mlflow": {"tracking_uri": None},
     }
@@ -153,32 +156,6 @@ def _rows(settings: dict[str, Any], gains: dict[str, float], rng: np.random.Gene
     return rows
 
 
-KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
-
-
-def significance(summary: pd.DataFrame) -> pd.DataFrame:
-    """Every detector against `none`, with Holm's correction over all of them."""
-    found = []
-    methods = summary[(summary["kind"] == "method") & (summary["evaluation"] != "discovery")]
-    for key, group in methods.groupby(KEY, sort=False, dropna=False):
-        table = group.pivot(index="seed", columns="detector", values="value")
-        for detector in table.columns.drop("none"):
-            pairs = (table[detector] - table["none"]).dropna()
-            if pairs.empty:
-                continue
-            found.append(
-                {
-                    **dict(zip(KEY, key, strict=True)),
-                    "detector": detector,
-                    "mean": table[detector].mean(),
-                    "sd": table[detector].std(),
-                    **asdict(compare(pairs.to_numpy(), resamples=200)),
-                }
-            )
-    frame = pd.DataFrame(found)
-    return frame.assign(p_holm=holm(frame["p_value"]))
-
-
 def _history(detector: str, sides: list[str], rng: np.random.Generator) -> dict[str, Any]:
     epochs = []
     for epoch in range(12):
@@ -242,7 +219,7 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> Path:
     (folder / "benchmark.json").write_text(json.dumps(settings), encoding="utf-8")
     summary = pd.DataFrame(_rows(settings, gains or GAINS, rng))
     summary.to_parquet(folder / "summary.parquet")
-    significance(summary).to_csv(folder / "significance.csv", index=False)
+    comparisons(summary, settings["significance"]).to_csv(folder / "significance.csv", index=False)
     for row in summary[["experiment", "objective", "detector", "seed", "evaluation"]].drop_duplicates().itertuples():
         path = (
             folder

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evaluation.significance import sentence
+from workflow.report.appearance import Look
 from workflow.report.comparisons import Effect, Table, headline
-from workflow.report.formats import column_name, interval, p_text, percent, points
+from workflow.report.forest import Forest, forest
+from workflow.report.formats import column_name, interval, p_text, points
 from workflow.report.inputs import Results
 
-__all__ = ["Answer", "OracleShare", "answers", "limits"]
+__all__ = ["Answer", "OracleShare", "answers"]
 
 METHOD = "glofnd"
 
 VERDICTS = {
     "better": ("▲", "Helps"),
     "worse": ("▼", "Hurts"),
-    "mixed": ("◆", "Helps and hurts"),
+    "mixed": ("◆", "Helps here, hurts there"),
     "open": ("●", "No significant difference"),
     "untested": ("○", "Not tested"),
 }
@@ -25,7 +27,7 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class OracleShare:
-    """One headline comparison: the oracle's effect, and the part of it each detector gets (`None`: not meaningful)."""
+    """One primary comparison: the oracle's effect, and the part of it each detector gets (`None`: not meaningful)."""
 
     column: str
     oracle: Effect
@@ -40,6 +42,8 @@ class Answer:
     objective: str
     verdict: str
     sentences: list[str]
+    limits: str
+    plots: list[Forest]
     oracle: list[OracleShare] = field(default_factory=list)
     detectors: list[str] = field(default_factory=list)
 
@@ -59,45 +63,52 @@ class _Comparison:
     name: str
     effect: Effect
 
-    @property
-    def text(self) -> str:
+    def text(self, confidence: float) -> str:
         e = self.effect
         return (
-            f"{points(e.difference)} points at {self.name} "
-            f"(95 % CI {interval(e.low, e.high)}, Holm p {p_text(e.p_holm)})"
+            f"{points(e.difference)} points ({self.name}; {100 * confidence:g} % CI {interval(e.low, e.high)}, "
+            f"Holm p {p_text(e.p_holm)})"
         )
 
 
-def answers(results: Results, found: Sequence[Table]) -> list[Answer]:
+Chosen = list[tuple[Table, list[int]]]
+
+
+def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) -> list[Answer]:
     """One answer per experiment and objective, in the order of the config."""
     chosen = list(headline(results, found))
     given = []
     for experiment, settings in results.config["experiments"].items():
         for objective in settings["objectives"]:
             here = [(t, numbers) for t, numbers in chosen if (t.experiment, t.objective) == (experiment, objective)]
-            given.append(_answer(results, experiment, objective, here))
+            given.append(_answer(results, experiment, objective, here, looks))
     return given
 
 
-def _answer(results: Results, experiment: str, objective: str, here: list[tuple[Table, list[int]]]) -> Answer:
+def _answer(results: Results, experiment: str, objective: str, here: Chosen, looks: dict[str, Look]) -> Answer:
     detectors = list(results.config["experiments"][experiment]["detectors"])
     ours = [d for d in detectors if results.method(experiment, d) == METHOD]
     oracle = next((d for d in detectors if results.method(experiment, d) == "oracle"), None)
-    sentences, verdicts = [], []
-    for label in ours:
-        text, verdict = _judgement(label, results.reference, _comparisons(here, label))
-        sentences.append(text)
-        verdicts.append(verdict)
+    judged = [_judgement(results, label, _comparisons(here, label)) for label in ours]
+    sentences = [text for text, _ in judged]
     rivals = [d for d in detectors if d not in (oracle, results.reference)]
     shares = _oracle_shares(here, oracle, rivals) if oracle else []
     if oracle:
         sentences.append(_oracle_sentence(oracle, ours, shares))
     sentences += _false_negatives(results, experiment, objective)
-    verdict = verdicts[0] if verdicts else "untested"
-    return Answer(experiment, objective, verdict, sentences, shares, rivals)
+    return Answer(
+        experiment,
+        objective,
+        judged[0][1] if judged else "untested",
+        sentences,
+        _limits(results, experiment),
+        [plot for table, numbers in here if (plot := forest(table, looks, numbers))],
+        shares,
+        rivals,
+    )
 
 
-def _comparisons(here: list[tuple[Table, list[int]]], label: str) -> list[_Comparison]:
+def _comparisons(here: Chosen, label: str) -> list[_Comparison]:
     found = []
     for table, numbers in here:
         row = table.row(label)
@@ -110,29 +121,35 @@ def _comparisons(here: list[tuple[Table, list[int]]], label: str) -> list[_Compa
     return found
 
 
-def _judgement(label: str, reference: str, compared: list[_Comparison]) -> tuple[str, str]:
+def _said(label: str) -> str:
+    """A detector of our method in a sentence: by the method's name, and by its label where that is another."""
+    return "GloFND" if label == METHOD else f"GloFND ({label})"
+
+
+def _judgement(results: Results, label: str, compared: list[_Comparison]) -> tuple[str, str]:
     """One sentence about a detector with its best and its worst comparison, and the verdict over all of them."""
+    name, reference = _said(label), results.reference
     if not compared:
-        return f"{label} is not compared with {reference}: results or tests are missing (see below).", "untested"
-    better = [c for c in compared if c.effect.verdict == "better"]
-    worse = [c for c in compared if c.effect.verdict == "worse"]
-    total = len(compared)
+        return f"{name} is not compared with {reference}: results or tests are missing.", "untested"
+    better = sum(c.effect.verdict == "better" for c in compared)
+    worse = sum(c.effect.verdict == "worse" for c in compared)
+    total = f"{len(compared)} primary comparison{'s' if len(compared) > 1 else ''}"
     if better and worse:
-        verdict, claim = "mixed", f"{label} is better than {reference} in {len(better)} and worse in {len(worse)}"
+        verdict, claim = "mixed", f"{name} is better than {reference} in {better} and worse in {worse} of {total}"
     elif better:
-        verdict, claim = "better", f"{label} is better than {reference} in {len(better)}"
+        verdict, claim = "better", f"{name} is better than {reference} in {better} of {total} and worse in none"
     elif worse:
-        verdict, claim = "worse", f"{label} is worse than {reference} in {len(worse)}"
+        verdict, claim = "worse", f"{name} is worse than {reference} in {worse} of {total} and better in none"
     else:
-        verdict, claim = "open", f"{label} is not significantly better or worse than {reference} in any"
-    claim += f" of {total} headline comparison{'s' if total > 1 else ''} after Holm's correction"
+        verdict, claim = "open", f"{name} is not significantly better or worse than {reference} in any of {total}"
+    claim += " (paired t-test, Holm's correction)"
     ordered = sorted(compared, key=lambda c: c.effect.difference)
-    if total == 1:
-        return f"{claim}: {ordered[0].text}.", verdict
-    return f"{claim}: from {ordered[0].text} to {ordered[-1].text}.", verdict
+    least, most = (c.text(results.confidence) for c in (ordered[0], ordered[-1]))
+    ends = least if len(ordered) == 1 else f"from {least} to {most}"
+    return f"{claim}: {ends}.", verdict
 
 
-def _oracle_shares(here: list[tuple[Table, list[int]]], oracle: str, rivals: list[str]) -> list[OracleShare]:
+def _oracle_shares(here: Chosen, oracle: str, rivals: list[str]) -> list[OracleShare]:
     """A share is given only where the oracle's own gain has an interval above zero; a ratio to noise says nothing."""
     other = {label: {c.name: c.effect for c in _comparisons(here, label)} for label in rivals}
     return [
@@ -152,27 +169,24 @@ def _oracle_shares(here: list[tuple[Table, list[int]]], oracle: str, rivals: lis
 
 def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare]) -> str:
     if not shares:
-        return "The oracle, which knows the labels, has no result to compare with yet."
-    clear = [s for s in shares if s.oracle.low > 0]
+        return f"The detector {oracle}, which drops by the labels, has no tested result yet."
     ordered = sorted(shares, key=lambda s: s.oracle.difference)
-    low, high = ordered[0], ordered[-1]
-    spread = f"{points(low.oracle.difference)} points at {low.column}"
+    spread = f"{points(ordered[0].oracle.difference)} points ({ordered[0].column})"
     if len(shares) > 1:
-        spread = f"{spread} to {points(high.oracle.difference)} points at {high.column}"
+        spread += f" to {points(ordered[-1].oracle.difference)} points ({ordered[-1].column})"
+    clear = [s for s in shares if s.oracle.low > 0]
+    text = (
+        f"Dropping exactly the true false negatives ({oracle}, an upper bound that reads the labels) changes {spread}"
+    )
     if not clear:
-        return (
-            f"Dropping exactly the true false negatives ({oracle}) changes {spread}, but no interval lies above zero: "
-            "there is no proven gain to take a share of."
-        )
-    text = f"Dropping exactly the true false negatives ({oracle}, an upper bound that uses labels) gains {spread}"
+        return f"{text}; no interval lies above zero, so there is no proven gain to take a share of."
     if len(clear) < len(shares):
-        text += f" (interval above zero in {len(clear)} of {len(shares)})"
+        text += f"; its interval lies above zero in {len(clear)} of {len(shares)} comparisons"
     for label in ours:
-        part = [s.shares[label] for s in clear if s.shares.get(label) is not None]
-        known = sorted(100 * share for share in part if share is not None)
+        known = sorted(100 * share for s in clear if (share := s.shares.get(label)) is not None)
         if known:
-            ends = [f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in (known[0], known[-1])]
-            text += f"; {label} gets {ends[0]} %" + (f" to {ends[1]} %" if ends[0] != ends[1] else "") + " of that"
+            ends = dict.fromkeys(f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in (known[0], known[-1]))
+            text += f"; where the oracle gains, {_said(label)} gets {' to '.join(ends)} % of it"
     return f"{text}."
 
 
@@ -187,18 +201,19 @@ def _false_negatives(results: Results, experiment: str, objective: str) -> list[
                 if values.get("true_share") is not None:
                     found.setdefault(side, []).append(values["true_share"])
     label = results.config["experiments"][experiment].get("label", "label")
-    means = {side: sum(values) / len(values) for side, values in found.items()}
+    means = {side: f"{100 * sum(values) / len(values):.3g} %" for side, values in found.items()}
     if not means:
         return []
-    if len({round(mean, 4) for mean in means.values()}) == 1:
-        return [f"{percent(next(iter(means.values())), 2)} % of all negatives in the data are false (same {label})."]
-    sides = ", ".join(f"{percent(mean, 2)} % for {side} anchors" for side, mean in means.items())
-    return [f"Of all negatives in the data these are false (same {label}): {sides}."]
+    if len(set(means.values())) == 1:
+        return [f"{next(iter(means.values()))} of all negatives in training are false (same {label} as the anchor)."]
+    sides = ", ".join(f"{mean} for {side} anchors" for side, mean in means.items())
+    return [f"Negatives that are false in training (same {label} as the anchor): {sides}."]
 
 
-def limits(results: Results) -> str:
-    """What this number of seeds can show at all, over the whole family of tests."""
+def _limits(results: Results, experiment: str) -> str:
+    """What this number of seeds can show at all in the experiment's family of tests."""
     frame = results.significance
-    if frame.empty:
-        return f"With {len(results.config['seeds'])} seed(s) and no tests, nothing here is a proven difference."
-    return sentence(int(frame["n"].max()), len(frame))
+    family = frame[(frame["experiment"] == experiment) & frame["p_holm"].notna()]
+    if family.empty:
+        return "Nothing here is tested, so no difference here is shown to be real."
+    return sentence(int(family["n"].max()), len(family), 1 - results.confidence)

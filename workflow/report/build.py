@@ -7,9 +7,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from workflow.report.answers import answers, limits
+from workflow.report.answers import answers
 from workflow.report.appearance import LOOKS, Look, assign_looks
-from workflow.report.comparisons import tables
+from workflow.report.comparisons import DISCOVERY, tables
 from workflow.report.curves import training_curves
 from workflow.report.forest import forest
 from workflow.report.formats import FORMATS, interval
@@ -58,11 +58,11 @@ def render(results: Results) -> str:
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         all_looks=LOOKS,
         looks=looks,
-        answers=answers(results, found),
-        limits=limits(results),
-        tables=[table for table in found if table.evaluation != "discovery"],
-        discovery=[table for table in found if table.evaluation == "discovery"],
-        forests=[plot for table in found if table.evaluation != "discovery" and (plot := forest(table, looks))],
+        confidence=f"{100 * results.confidence:g} %",
+        answers=answers(results, found, looks),
+        tables=[table for table in found if table.evaluation != DISCOVERY],
+        discovery=[table for table in found if table.evaluation == DISCOVERY],
+        forests=[plot for table in found if table.evaluation != DISCOVERY and (plot := forest(table, looks))],
         curves=training_curves(results, looks),
         galleries=galleries(results),
         making=making(results),

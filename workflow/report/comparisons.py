@@ -12,9 +12,10 @@ import pandas as pd
 from workflow.grid import BASELINE
 from workflow.report.inputs import Results
 
-__all__ = ["Cell", "Column", "Effect", "Row", "Table", "headline", "tables"]
+__all__ = ["DISCOVERY", "Cell", "Column", "Effect", "Row", "Table", "headline", "tables"]
 
 CHANCE = "chance"
+DISCOVERY = "discovery"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,18 @@ class ColumnGroup:
 
 @dataclass(frozen=True)
 class Effect:
-    """Paired difference of a detector to the reference, as shares; `seeds` maps a seed to its own difference."""
+    """Paired difference of a detector to the reference, as shares.
+
+    Attributes:
+        n: number of pairs.
+        difference: mean over seeds.
+        low: lower end of the confidence interval.
+        high: upper end.
+        p: p-value of this comparison alone.
+        p_holm: corrected over the family of primary comparisons; NaN outside it.
+        verdict: `better`, `worse` or `open` (not significant after correction, or not in the family).
+        seeds: seed -> its own difference.
+    """
 
     n: int
     difference: float
@@ -50,11 +62,6 @@ class Effect:
     p_holm: float
     verdict: str
     seeds: dict[int, float]
-
-    @property
-    def certain(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Row:
     label: str
     role: str
     cells: list[Cell | None]
+    alpha: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,17 +158,20 @@ def _table(
     position = {pair: number for number, pair in enumerate(dict.fromkeys((c.dataset, c.split) for c in columns))}
     metrics = {metric: number for number, metric in enumerate(dict.fromkeys(c.metric for c in columns))}
     columns.sort(key=lambda c: (position[c.dataset, c.split], metrics[c.metric], -c.fraction))
-    labels = [d for d in results.config["experiments"][experiment]["detectors"] if d in set(trained["detector"])]
+    detectors = results.config["experiments"][experiment]["detectors"]
+    labels = [d for d in detectors if d in set(trained["detector"])]
     key = {"experiment": experiment, "objective": objective, "evaluation": evaluation, "protocol": protocol}
     tested = results.significance[(results.significance[list(key)] == pd.Series(key)).all(axis=1)]
-    level = 1 - float((results.config.get("significance") or {}).get("confidence", 0.95))
+    if evaluation == DISCOVERY:  # a difference to a detector that drops nothing says nothing
+        tested = tested.iloc[:0]
+    level = 1 - results.confidence
     cells = {
         label: [_cell(trained, tested, label, results.reference, column, level) for column in columns]
         for label in labels
     }
     roles = {label: _role(results, experiment, label) for label in labels}
     _mark_best(cells, roles, columns)
-    rows = [Row(label, roles[label], cells[label]) for label in labels]
+    rows = [Row(label, roles[label], cells[label], detectors[label].get("alpha")) for label in labels]
     baselines = values[values["objective"] == BASELINE]
     for name in baselines["detector"].unique():
         found = [_values(baselines, str(name), column) for column in columns]
@@ -252,27 +263,13 @@ def _mark_best(cells: dict[str, list[Cell | None]], roles: dict[str, str], colum
 
 
 def headline(results: Results, found: Sequence[Table]) -> Iterator[tuple[Table, list[int]]]:
-    """The comparisons that the answer rests on, fixed before any number is seen.
-
-    Unimodal: the linear probe on the experiment's own data, every share of labels. Bimodal: the first metric (top-1,
-    R@1) of zero-shot classification and retrieval on every split of its own data.
+    """The primary comparisons, which the config names before any number is seen.
 
     Yields:
-        a table and the numbers of its columns.
+        a table and the numbers of its primary columns.
     """
     for table in found:
-        settings = results.config["experiments"][table.experiment]
-        wanted = ("linear",) if settings["modality"] == "unimodal" else ("zero-shot", "retrieval")
-        if table.evaluation not in wanted:
-            continue
-        chosen = [
-            number
-            for number, column in enumerate(table.columns)
-            if column.dataset == settings["dataset"] and _is_first_metric(column.metric)
-        ]
+        wanted = results.primary.get(table.evaluation, [])
+        chosen = [number for number, column in enumerate(table.columns) if column.metric in wanted]
         if chosen:
             yield table, chosen
-
-
-def _is_first_metric(metric: str) -> bool:
-    return metric in ("top1", "mean-per-class") or metric.endswith(("r@1", "R@1"))

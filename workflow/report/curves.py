@@ -17,7 +17,7 @@ __all__ = ["Curves", "training_curves"]
 
 Epoch = dict[str, Any]
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-MEASURES = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"), ("dropped_share", "Share dropped"))
+MEASURES = (("precision", "Precision"), ("recall", "Recall"), ("f1", "F1"))
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _detection(name: str, runs: Runs, looks: dict[str, Look]) -> list[tuple[str,
             if not series:
                 continue
             rate = _base_rate(runs, side)
-            lines = [Reference("base rate", rate)] if rate is not None and key in ("precision", "dropped_share") else []
+            lines = [Reference("base rate", rate)] if rate is not None and key == "precision" else []
             base = f"base rate (share of negatives that are false): {percent(rate, 2)} %; " if rate is not None else ""
             title = _side_title(measure, side, sides)
             chart = line_chart(
@@ -176,7 +176,7 @@ def _detection(name: str, runs: Runs, looks: dict[str, Look]) -> list[tuple[str,
                 x_label="epoch",
                 y_label=measure.lower() if measure != "F1" else measure,
                 references=lines,
-                y_range=(0.0, 1.0) if key != "dropped_share" else (0.0, 0.0),
+                y_range=(0.0, 1.0),
             )
             found.append((title, chart))
     return found

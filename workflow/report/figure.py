@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from workflow.report.appearance import Look
 from workflow.report.build import looks_of
-from workflow.report.comparisons import Table, headline, tables
+from workflow.report.comparisons import Effect, Table, headline, tables
 from workflow.report.formats import column_name
 from workflow.report.gallery import Anchor, Gallery, galleries
 from workflow.report.inputs import ReportError, Results
@@ -26,6 +26,9 @@ _MARKERS = ("o", "D", "s", "^", "v", "|", "*", "h")
 _WRONG = "#c1121f"
 _ANCHORS, _FINDS = 3, 6
 
+_Line = tuple[str, Effect | None]
+"""A detector with its effect, or a heading without one."""
+
 
 def overview(results: Results, file: IO[bytes]) -> None:
     """Write the overview as PNG.
@@ -34,21 +37,23 @@ def overview(results: Results, file: IO[bytes]) -> None:
         ReportError: if no headline comparison has been tested yet.
     """
     looks = looks_of(results)
-    blocks = [
-        (table, numbers)
-        for table, numbers in headline(results, tables(results))
-        if any(cell and cell.effect for row in table.rows for cell in row.cells)
-    ]
+    blocks: dict[str, list[_Line]] = {}
+    for table, numbers in headline(results, tables(results)):
+        lines = list(_lines(table, numbers))
+        if lines:
+            blocks.setdefault(f"{table.experiment}, {table.objective}", []).extend(lines)
     if not blocks:
-        raise ReportError("no headline comparison is finished, so there is no overview to draw; run `snakemake` first")
+        raise ReportError("no primary comparison is finished, so there is no overview to draw; run `snakemake` first")
     shown = _galleries(results)
-    rows = max(_count(table, numbers) for table, numbers in blocks)
-    heights = [0.34 * rows + 1.0, *([0.95 * _ANCHORS + 0.5] if shown else [])]
-    figure = Figure(figsize=(11, sum(heights) + 0.3), dpi=150, facecolor="white", layout="constrained")
+    rows = max(map(len, blocks.values()))
+    heights = [0.24 * rows + 0.9, *([0.8 * _ANCHORS + 0.4] if shown else [])]
+    figure = Figure(figsize=(11, sum(heights) + 0.2), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)
-    for axes, (table, numbers) in zip(parts[0, 0].subplots(1, len(blocks), squeeze=False)[0], blocks, strict=True):
-        _forest(axes, table, numbers, looks)
+    for axes, (title, lines) in zip(
+        parts[0, 0].subplots(1, len(blocks), squeeze=False)[0], blocks.items(), strict=True
+    ):
+        _forest(axes, title, lines, rows, looks, results)
     if shown:
         for part, gallery in zip(parts[1, 0].subfigures(1, len(shown), squeeze=False)[0], shown, strict=True):
             grid = part.subplots(_ANCHORS, _FINDS + 1, squeeze=False)
@@ -60,8 +65,14 @@ def overview(results: Results, file: IO[bytes]) -> None:
     figure.savefig(file, format="png", metadata={"Software": None})
 
 
-def _count(table: Table, numbers: Sequence[int]) -> int:
-    return sum(1 + sum(1 for row in table.rows if (cell := row.cells[n]) and cell.effect) for n in numbers)
+def _lines(table: Table, numbers: Sequence[int]) -> Iterator[_Line]:
+    """The heading of each column, then its detectors."""
+    for number in numbers:
+        column = table.columns[number]
+        tested = [(row.label, cell.effect) for row in table.rows if (cell := row.cells[number]) and cell.effect]
+        if tested:
+            yield column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction), None
+            yield from tested
 
 
 def _galleries(results: Results) -> list[Gallery]:
@@ -73,37 +84,35 @@ def _galleries(results: Results) -> list[Gallery]:
     return list(chosen.values())
 
 
-def _forest(axes: Axes, table: Table, numbers: Sequence[int], looks: dict[str, Look]) -> None:
-    y, ticks, names = 0.0, [], []
-    for number in numbers:
-        column = table.columns[number]
-        name = column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction)
-        axes.text(0.0, y, name, transform=axes.get_yaxis_transform(), fontsize=9, fontweight="bold", va="center")
-        y += 1
-        for row in table.rows:
-            cell = row.cells[number]
-            if cell is None or cell.effect is None:
-                continue
-            effect, look = cell.effect, looks[row.label]
-            if not math.isnan(effect.low):
-                axes.plot([100 * effect.low, 100 * effect.high], [y, y], color=look.light, linewidth=1.8)
-            seeds = [100 * value for value in effect.seeds.values()]
-            axes.plot(seeds, [y + 0.28] * len(seeds), ".", color=look.light, markersize=4, alpha=0.7)
-            axes.plot(100 * effect.difference, y, _MARKERS[look.slot], color=look.light, markersize=6)
-            ticks.append(y)
-            names.append(row.label)
-            y += 1
+def _forest(
+    axes: Axes, title: str, lines: Sequence[_Line], rows: int, looks: dict[str, Look], results: Results
+) -> None:
     axes.axvline(0, color="#444444", linewidth=1)
-    axes.set_yticks(ticks, names, fontsize=9)
-    axes.set_ylim(y - 0.4, -0.7)
-    axes.set_xlabel("difference to none, percentage points", fontsize=9)
-    axes.set_title(f"{table.experiment}: {table.evaluation}", fontsize=10, loc="left")
-    axes.tick_params(axis="x", labelsize=9)
+    for y, (name, effect) in enumerate(lines):
+        if effect is None:
+            continue
+        look = looks[name]
+        if not math.isnan(effect.low):
+            axes.plot([100 * effect.low, 100 * effect.high], [y, y], color=look.light, linewidth=1.8)
+        seeds = [100 * value for value in effect.seeds.values()]
+        axes.plot(seeds, [y + 0.32] * len(seeds), ".", color=look.light, markersize=3.5, alpha=0.75)
+        axes.plot(100 * effect.difference, y, _MARKERS[look.slot], color=look.light, markersize=5.5)
+    axes.set_yticks(range(len(lines)), [name for name, _ in lines], fontsize=8)
+    for text, (name, effect) in zip(axes.get_yticklabels(), lines, strict=True):
+        text.set_color("#16191d" if effect is None else looks[name].light)
+        text.set_fontweight("bold" if effect is None else "normal")
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.set_xlabel(
+        f"difference to {results.reference}, percentage points ({100 * results.confidence:g} % CI; dots: seeds)",
+        fontsize=8,
+    )
+    axes.set_title(title, fontsize=10, fontweight="bold")
     axes.grid(axis="x", color="#e3e3e3", linewidth=0.7)
     axes.set_axisbelow(True)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
 
 
 def _strip(axes_row: Sequence[Axes], anchor: Anchor | None) -> None:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from workflow.report.appearance import Look
 from workflow.report.comparisons import Column, Effect, Table
-from workflow.report.formats import column_name, points
+from workflow.report.formats import column_title, points
 from workflow.report.svg import element, markup, tick_values
 
 __all__ = ["Forest", "ForestGroup", "ForestLine", "forest"]
@@ -64,48 +64,64 @@ def forest(table: Table, looks: dict[str, Look], numbers: Sequence[int] | None =
     shown = [
         100 * v for _, _, e in effects for v in (e.difference, e.low, e.high, *e.seeds.values()) if not math.isnan(v)
     ]
-    ticks = tick_values(min([*shown, 0.0]), max([*shown, 0.0]), 4)
+    scale = Scale.around([*shown, 0.0])
     groups = []
     for number in dict.fromkeys(number for number, _, _ in effects):
         column = table.columns[number]
-        name = column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction)
-        lines = [ForestLine(label, e, _row(e, looks[label], ticks)) for n, label, e in effects if n == number]
+        name = column_title(column.dataset, column.split, column.metric, column.fraction)
+        lines = [ForestLine(label, e, _row(e, looks[label], scale)) for n, label, e in effects if n == number]
         groups.append(ForestGroup(name, column, lines))
-    return Forest(table, groups, _axis(ticks))
+    return Forest(table, groups, _axis(scale))
 
 
-def _position(value: float, ticks: Sequence[float]) -> str:
-    low, high = ticks[0], ticks[-1]
-    return f"{_EDGE + (100 - 2 * _EDGE) * (value - low) / (high - low):.2f}%"
+@dataclass(frozen=True)
+class Scale:
+    """A horizontal axis: its ends and the round numbers between them, in percentage points."""
+
+    low: float
+    high: float
+    ticks: list[float]
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> Scale:
+        """The scale that just holds all values."""
+        low, high = min(values), max(values)
+        if high - low < 1e-9:
+            low, high = low - 0.5, high + 0.5
+        return cls(low, high, [tick for tick in tick_values(low, high, 4) if low - 1e-9 <= tick <= high + 1e-9])
+
+    def place(self, value: float) -> str:
+        """A value as a percentage of the picture's width."""
+        return f"{_EDGE + (100 - 2 * _EDGE) * (value - self.low) / (self.high - self.low):.2f}%"
 
 
 def _canvas(height: int, css: str) -> ElementTree.Element:
     return ElementTree.Element("svg", {"class": css, "width": "100%", "height": str(height), "aria-hidden": "true"})
 
 
-def _row(effect: Effect, look: Look, ticks: Sequence[float]) -> Markup:
+def _row(effect: Effect, look: Look, scale: Scale) -> Markup:
     root = _canvas(26, f"forest d{look.slot}")
-    for tick in ticks:
-        x = _position(tick, ticks)
+    for tick in scale.ticks:
+        x = scale.place(tick)
         element(root, "line", class_="zero" if abs(tick) < 1e-9 else "grid", x1=x, x2=x, y1="0", y2="100%")
     if not math.isnan(effect.low):
-        ends = [_position(100 * value, ticks) for value in (effect.low, effect.high)]
+        ends = [scale.place(100 * value) for value in (effect.low, effect.high)]
         element(root, "line", class_="ci", x1=ends[0], x2=ends[1], y1="13", y2="13")
         for x in ends:
             element(root, "line", class_="ci", x1=x, x2=x, y1="9", y2="17")
     for seed, value in sorted(effect.seeds.items()):
-        dot = element(root, "circle", class_="seed", cx=_position(100 * value, ticks), cy="21", r="2.4")
+        dot = element(root, "circle", class_="seed", cx=scale.place(100 * value), cy="21", r="2.4")
         element(dot, "title", f"seed {seed}: {points(value)} points")
-    nest = element(root, "svg", x=_position(100 * effect.difference, ticks), y="13", overflow="visible")
+    nest = element(root, "svg", x=scale.place(100 * effect.difference), y="13", overflow="visible")
     element(nest, "path", class_="dot", d=look.marker)
     return markup(root)
 
 
-def _axis(ticks: Sequence[float]) -> Markup:
+def _axis(scale: Scale) -> Markup:
     root = _canvas(20, "forest axis")
-    for tick in ticks:
-        x = _position(tick, ticks)
+    for tick in scale.ticks:
+        x = scale.place(tick)
         element(root, "line", class_="zero" if abs(tick) < 1e-9 else "grid", x1=x, x2=x, y1="0", y2="4")
-        digits = 0 if all(float(t).is_integer() for t in ticks) else 1
+        digits = 0 if all(float(t).is_integer() for t in scale.ticks) else 1
         element(root, "text", points(tick / 100, digits), x=x, y="17", text_anchor="middle")
     return markup(root)

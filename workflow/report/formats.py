@@ -9,14 +9,17 @@ __all__ = [
     "NOTHING",
     "bytes_text",
     "column_name",
+    "column_title",
     "duration",
     "evaluation_name",
     "fraction_name",
     "interval",
+    "is_similarity",
     "metric_name",
     "p_text",
     "percent",
     "points",
+    "value_text",
 ]
 
 NOTHING = "\N{EN DASH}"
@@ -106,11 +109,26 @@ def fraction_name(fraction: float) -> str:
 
 def column_name(evaluation: str, dataset: str, split: str, metric: str, fraction: float) -> str:
     """One comparison in words, short enough for a sentence."""
-    if evaluation == "linear" and not math.isnan(fraction):
-        return fraction_name(fraction)
-    return f"{metric_name(metric)} on {dataset} {split}" + (
-        "" if math.isnan(fraction) else f", {fraction_name(fraction)}"
-    )
+    place = f"{evaluation_name(evaluation).lower()}, {dataset} {split}"
+    if not math.isnan(fraction):
+        return f"{place}, {fraction_name(fraction)}"
+    return f"{place}, {metric_name(metric)}"
+
+
+def column_title(dataset: str, split: str, metric: str, fraction: float) -> str:
+    """One column below the heading of its evaluation."""
+    place = f"{dataset} {split}, {metric_name(metric)}"
+    return place if math.isnan(fraction) else f"{place}, {fraction_name(fraction)}"
+
+
+def value_text(value: float, metric: str) -> str:
+    """A mean as its table shows it: percent, or a similarity with three decimals where the metric is one."""
+    return f"{value:.3f}" if is_similarity(metric) else percent(value)
+
+
+def is_similarity(metric: str) -> bool:
+    """Whether a metric is in units of cosine similarity rather than a share."""
+    return "threshold" in metric
 
 
 FORMATS = {
@@ -121,5 +139,6 @@ FORMATS = {
     "metric_name": metric_name,
     "fraction_name": fraction_name,
     "is_nan": math.isnan,
+    "value_text": value_text,
 }
 """What templates may call."""

@@ -21,7 +21,7 @@ KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", 
 """What numbers must share to stand in one column of a table."""
 
 _SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance"]
-_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
+_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "family", "p_holm"]
 
 
 class ReportError(ValueError):
@@ -54,6 +54,16 @@ class Results:
     def reference(self) -> str:
         """Label of the detector all others are compared with."""
         return str((self.config.get("significance") or {}).get("baseline", "none"))
+
+    @property
+    def confidence(self) -> float:
+        """Confidence level of all intervals."""
+        return float((self.config.get("significance") or {}).get("confidence", 0.95))
+
+    @property
+    def primary(self) -> dict[str, list[str]]:
+        """evaluation -> metrics of the comparisons that the answer rests on, fixed in the config before any result."""
+        return (self.config.get("significance") or {}).get("primary") or {}
 
     def runs(self, experiment: str, objective: str, detector: str) -> list[Run]:
         """The trained runs of one method, by seed in the order of the config."""

@@ -6,7 +6,7 @@ A chart is an element tree, so everything that comes from data is escaped by the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -20,9 +20,9 @@ Point = tuple[float, float]
 Band = Sequence[tuple[float, float, float]]
 
 WIDTH, HEIGHT = 440.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 112.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 130.0, 12.0, 40.0
 _LABEL_GAP = 15.0
-_CHARACTER = 7.0
+_CHARACTER = 7.4
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,17 @@ class Reference:
     value: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Frame:
     """Scales from data to the drawing, and the ticks of both axes."""
 
+    x_range: tuple[float, float]
     x_ticks: list[float]
     y_ticks: list[float]
-    x_range: tuple[float, float] = field(init=False)
-    y_range: tuple[float, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.x_range = (self.x_ticks[0], self.x_ticks[-1])
-        self.y_range = (self.y_ticks[0], self.y_ticks[-1])
+    @property
+    def y_range(self) -> tuple[float, float]:
+        return self.y_ticks[0], self.y_ticks[-1]
 
     def x(self, value: float) -> float:
         low, high = self.x_range
@@ -107,7 +106,7 @@ def markup(root: ElementTree.Element) -> Markup:
 
 
 def _tick_text(value: float, ticks: Sequence[float]) -> str:
-    step = ticks[1] - ticks[0]
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     digits = next((d for d in range(5) if abs(round(step, d) - step) < 1e-9), 5)
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
@@ -192,7 +191,9 @@ def line_chart(
     points += [(x, y) for one in series for band in one.bands for x, *pair in band for y in pair]
     xs = [x for x, _ in points]
     ys = [y for _, y in points] + [line.value for line in references] + list(y_range or ())
-    frame = _Frame(tick_values(min(xs), max(xs), 5, integer=True), tick_values(min(ys), max(ys)))
+    first, last = (min(xs), max(xs)) if max(xs) > min(xs) else (min(xs) - 0.5, max(xs) + 0.5)
+    x_ticks = [tick for tick in tick_values(first, last, 6, integer=True) if first <= tick <= last]
+    frame = _Frame((first, last), x_ticks, tick_values(min(ys), max(ys)))
     root = ElementTree.Element(
         "svg", {"class": "chart", "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "role": "img", "aria-label": title}
     )
