@@ -51,7 +51,7 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     # Sixths of a circle, from the channel that is largest.
     sixths = torch.stack([(green - blue) / safe, (blue - red) / safe + 2, (red - green) / safe + 4])
     hue = sixths.gather(0, where.unsqueeze(0)).squeeze(0) + 6 * shift.view(-1, 1, 1)
-    # Closed form of HSV to RGB: channel n is v - c * clamp(min(k, 4 - k), 0, 1) with k = (n + sixths) mod 6, n = 5, 3, 1.
+    # HSV to RGB in closed form: v - c * clamp(min(k, 4 - k), 0, 1), k = (n + hue) mod 6, n = 5, 3, 1 for R, G, B.
     k = (hue.unsqueeze(1) + hue.new_tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
     return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(k, 4 - k).clamp_(0, 1)
 

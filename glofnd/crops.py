@@ -21,8 +21,8 @@ def crop_boxes(
     """Top, left, height and width of one crop per picture, each `[B]`, in whole pixels.
 
     The distribution is that of torchvision's RandomResizedCrop (Szegedy et al. 2015): area uniform in `scale` of the
-    picture, aspect ratio log-uniform in `ratio`, the first of ten attempts that fits, else the largest central crop with
-    an allowed ratio; place uniform.
+    picture, aspect ratio log-uniform in `ratio`, the first of ten attempts that fits, else the largest central crop
+    with an allowed ratio; place uniform.
 
     Args:
         draws: uniform numbers `[B, 2 * ATTEMPTS + 2]`: areas, ratios, top, left.

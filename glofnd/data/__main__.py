@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.catalogue import SOURCES, load, resolved
+from jsonschema import Draft202012Validator
+
+from glofnd.data.catalogue import SOURCES, Dataset, load, resolved
 from glofnd.data.sources.commands import FetchError
 from glofnd.data.writer import write_shards
 from glofnd.files import read_json, sha256, write_json
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fetch(name: str, out: Path) -> None:
@@ -30,18 +29,29 @@ def fetch(name: str, out: Path) -> None:
     print(f"{name}: {len(files)} files in {out}")
 
 
+def _source(entry: Dataset, raw: Path | None) -> dict[str, Any]:
+    """What `source.json` says, after comparing every file with its checksum there."""
+    if entry.source is None:
+        return {}
+    again = f"run `python -m glofnd.data fetch --source {entry.source} --out {raw}`"
+    if raw is None or not (raw / "source.json").is_file():
+        raise ValueError(f"{raw}: source.json is missing; {again}")
+    source: dict[str, Any] = read_json(raw / "source.json")
+    for file, digest in source.get("sha256", {}).items():
+        if not (raw / file).is_file() or sha256(raw / file) != digest:
+            raise ValueError(f"{raw / file}: missing or changed since it was fetched; {again}")
+    return source
+
+
 def shard(config: dict[str, Any], name: str, split: str, raw: Path | None, out: Path, processes: int) -> None:
     """Write one split of one data set as shards."""
-    entry, parameters = resolved(config)
+    entry, parameters = resolved(config, name)
+    for key, schema in entry.parameters.items():
+        for problem in Draft202012Validator(schema).iter_errors(parameters[key]):
+            raise ValueError(f"datasets.{name}.{key}: {problem.message}")
     if split not in entry.splits:
-        raise ValueError(f"data set {name}: no split {split!r}; it has {', '.join(entry.splits)}")
-    source: dict[str, Any] = {}
-    if entry.source is not None:
-        if raw is None or not (raw / "source.json").is_file():
-            raise ValueError(
-                f"{raw}: source.json is missing; run `python -m glofnd.data fetch --source {entry.source} --out {raw}`"
-            )
-        source = read_json(raw / "source.json")
+        raise ValueError(f"datasets.{name}: no split {split!r}; it has {', '.join(entry.splits)}")
+    source = _source(entry, raw)
     manifest = write_shards(
         load(entry.target)(raw, split, parameters),
         out,
@@ -50,7 +60,7 @@ def shard(config: dict[str, Any], name: str, split: str, raw: Path | None, out: 
         tail={
             "licence": source.get("licence", entry.licence),
             "source": source,
-            "config": {"dataset": config["dataset"], **parameters},
+            "config": {"dataset": config.get("dataset", name), **parameters},
         },
         processes=processes,
     )
@@ -62,42 +72,50 @@ def shard(config: dict[str, Any], name: str, split: str, raw: Path | None, out: 
         )
 
 
-def _parse() -> argparse.Namespace:
+def _block(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m glofnd.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("fetch", help="fetch a source and check it")
     command.add_argument("--source", required=True, choices=sorted(SOURCES))
     command.add_argument("--out", required=True, type=Path)
     command = commands.add_parser("shard", help="write one split as webdataset tars with a manifest")
-    command.add_argument("--dataset-config", required=True, type=json.loads, metavar="JSON", help="a `datasets:` block")
-    command.add_argument("--name", help="data set id in the manifest (default: the catalogue's name)")
+    command.add_argument("--dataset-config", required=True, type=_block, metavar="JSON", help="a block of `datasets:`")
+    command.add_argument("--name", help="the block's key, in the manifest (default: its `dataset`)")
     command.add_argument("--split", required=True)
-    command.add_argument("--raw", type=Path, help="the fetched source's folder")
+    command.add_argument("--raw", type=Path, help="folder of the fetched source")
     command.add_argument("--out", required=True, type=Path)
-    command.add_argument("--processes", type=int, default=_cores(), help="processes that encode pictures")
-    return parser.parse_args()
+    command.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="processes that encode pictures")
+    return parser
 
 
-def main() -> None:
-    """Run one command; a user's error is one line on stderr and exit status 2."""
-    arguments = _parse()
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; a user's error is one line on stderr and status 2."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
     try:
-        if arguments.command == "fetch":
-            fetch(arguments.source, arguments.out)
+        if options.command == "fetch":
+            fetch(options.source, options.out)
         else:
-            config = arguments.dataset_config
-            name = arguments.name or config["dataset"]
-            shard(config, name, arguments.split, arguments.raw, arguments.out, arguments.processes)
+            config = options.dataset_config
+            name = options.name or config.get("dataset")
+            if name is None:
+                parser.error("--name is missing, and the block names no `dataset`")
+            shard(config, name, options.split, options.raw, options.out, options.processes)
     except (ValueError, FetchError, OSError) as error:
-        raise SystemExit(_report(error)) from None
-
-
-def _report(error: Exception) -> int:
-    import sys
-
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -121,9 +121,9 @@ DATASETS: dict[str, Dataset] = {
             **_COMMON,
             "groups": _names(),
             "subgroups": _names(),
-            "min_vendors": {"type": "integer", "default": 2, "minimum": 1, "maximum": 7},
-            "max_concepts": {"type": ["integer", "null"], "default": None, "minimum": 2},
-            "skin_tones": {"type": "boolean", "default": False},
+            "min_vendors": {"type": "integer", "default": 6, "minimum": 1, "maximum": 7},
+            "max_concepts": {"type": ["integer", "null"], "default": 500, "minimum": 2},
+            "skin_tones": {"type": "boolean", "default": True},
             "caption": {"type": "string", "default": "label-tags", "enum": ["label", "label-tags"]},
         },
     ),
@@ -139,6 +139,7 @@ DATASETS: dict[str, Dataset] = {
             "train": {"type": "string", "default": "train", "minLength": 1},
             "test": {"type": "string", "default": "val", "minLength": 1},
             "class_list": {"type": ["string", "null"], "default": None},
+            "encoding": {"type": "string", "default": "png", "enum": ["png", "jpg"]},
         },
     ),
 }
@@ -150,17 +151,19 @@ def load(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def resolved(config: dict[str, Any]) -> tuple[Dataset, dict[str, Any]]:
-    """The catalogue entry and the full parameters of one block of the config's `datasets:`.
+def resolved(config: dict[str, Any], name: str) -> tuple[Dataset, dict[str, Any]]:
+    """The catalogue entry and the full parameters of the block `name` of the config's `datasets:`.
+
+    The entry is the block's `dataset`, else the one of that name. Values are not checked against their schemas here.
 
     Raises:
         ValueError: for an unknown data set or parameter, naming the valid ones.
     """
-    name = config.get("dataset")
-    if name not in DATASETS:
-        raise ValueError(f"dataset: {name!r} is not in the catalogue; known are {', '.join(DATASETS)}")
-    entry = DATASETS[name]
+    kind = config.get("dataset", name)
+    if kind not in DATASETS:
+        raise ValueError(f"datasets.{name}: {kind!r} is not in the catalogue; known are {', '.join(DATASETS)}")
+    entry = DATASETS[kind]
     unknown = [key for key in config if key != "dataset" and key not in entry.parameters]
     if unknown:
-        raise ValueError(f"data set {name}: unknown key {unknown[0]!r}; valid are {', '.join(entry.parameters)}")
+        raise ValueError(f"datasets.{name}: unknown key {unknown[0]!r}; valid are {', '.join(entry.parameters)}")
     return entry, {key: config.get(key, schema["default"]) for key, schema in entry.parameters.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from glofnd.files import read_json, sha256
 __all__ = ["FORMAT", "Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards"]
 
 FORMAT = 1
+# Length of the name at the start of a tar header.
+_NAME_BYTES = 100
 
 _TYPES: dict[str, type] = {
     "dataset": str,
@@ -118,9 +121,12 @@ def _shard(value: Any, folder: Path, first: int, width: int, where: str) -> Shar
     offsets = np.asarray(entry["offsets"] or np.empty((0, width)), dtype=np.int64)
     if offsets.shape != (entry["samples"], width):
         raise ManifestError(f"{where}: offsets are not {entry['samples']} rows of {width} numbers")
-    ends = offsets[:, 0::2] + offsets[:, 1::2]
+    starts, ends = offsets[:, 0::2].ravel(), (offsets[:, 0::2] + offsets[:, 1::2]).ravel()
     if (offsets < 0).any() or (ends > entry["bytes"]).any():
         raise ManifestError(f"{where}: an offset lies outside the file's {entry['bytes']} bytes")
+    if len(overlap := np.flatnonzero(starts[1:] < ends[:-1])):
+        key = first + int(overlap[0] + 1) // (width // 2)
+        raise ManifestError(f"{where}: sample {key:09d} overlaps the one before it (a duplicate?)")
     return Shard(path, first, entry["samples"], entry["bytes"], entry["sha256"], offsets)
 
 
@@ -156,10 +162,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def verify_shards(manifest: Manifest) -> None:
-    """Check every shard's size and SHA-256 against the manifest.
+    """Check every shard's size, SHA-256 and member names against the manifest.
 
     Raises:
-        ManifestError: naming the first shard that is missing, truncated or changed.
+        ManifestError: naming the first shard that is missing, truncated or changed, or member that has the wrong key.
     """
     for shard in manifest.shards:
         if not shard.path.is_file():
@@ -169,3 +175,18 @@ def verify_shards(manifest: Manifest) -> None:
             raise ManifestError(f"{shard.path}: {size} bytes instead of {shard.bytes} (truncated?); write it again")
         if sha256(shard.path) != shard.sha256:
             raise ManifestError(f"{shard.path}: SHA-256 differs from the manifest's; write the shards again")
+        _check_keys(shard)
+
+
+def _check_keys(shard: Shard) -> None:
+    """Every offset must follow the tar header of a member that has the sample's index as its key."""
+    with shard.path.open("rb") as handle:
+        for row, offsets in enumerate(shard.offsets):
+            key = f"{shard.first_index + row:09d}"
+            for offset in offsets[0::2]:
+                handle.seek(offset - tarfile.BLOCKSIZE)
+                name = handle.read(_NAME_BYTES).rstrip(b"\0").decode(errors="replace")
+                if name.partition(".")[0] != key:
+                    raise ManifestError(
+                        f"{shard.path}: member {name!r} stands where sample {key} should (a duplicate?)"
+                    )

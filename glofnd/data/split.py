@@ -6,21 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Split", "stratified"]
-
 import numpy as np
 import numpy.typing as npt
 
 from glofnd.counter_random import permutation
+
+__all__ = ["Split", "stratified"]
 
 
 @dataclass(frozen=True)
 class Split:
     """What the shard writer needs; position in every sequence is the sample's index.
 
-    `encode(payloads[i])` gives picture i as PNG or JPEG bytes; it is a module-level function, since it may run in another
-    process, and raises `ValueError` naming the picture when that is not valid. `classes[field][labels[field][i]]` is the
-    name of sample i's class; all splits of a data set number the classes alike.
+    `encode(payloads[i])` gives picture i as PNG or JPEG bytes (`extension`); it is a module-level function, since it may
+    run in another process, and raises `ValueError` naming the picture when that is not valid.
+    `classes[field][labels[field][i]]` is the name of sample i's class; all splits of a data set number them alike.
+    `captions[i]` are the captions of sample i, one line each.
     """
 
     classes: dict[str, list[str]]
@@ -33,6 +34,26 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+    def check(self) -> None:
+        """Every sample has labels that name a class, and captions if there are any.
+
+        Raises:
+            ValueError: naming the field and sample.
+        """
+        for field, values in self.labels.items():
+            if len(values) != len(self):
+                raise ValueError(f"label field {field!r} has {len(values)} values for {len(self)} samples")
+            count = len(self.classes[field])
+            for index, value in enumerate(values):
+                if not 0 <= value < count:
+                    raise ValueError(f"sample {index}: {field} {value} is out of range for {count} classes")
+        if self.captions is not None:
+            if len(self.captions) != len(self):
+                raise ValueError(f"captions of {len(self.captions)} samples for {len(self)} samples")
+            for index, lines in enumerate(self.captions):
+                if not lines or any(not line or "\n" in line for line in lines):
+                    raise ValueError(f"sample {index}: captions must be one or more lines, none of them empty")
 
 
 def stratified(labels: npt.NDArray[np.int64], size: int, seed: int) -> npt.NDArray[np.int64]:

@@ -27,8 +27,8 @@ _ORDER, _CAPTION = 0xDA7A, 0xCA97
 class Batch:
     """Samples of one rank's part of a batch.
 
-    `index` int64 `[b]`; `images` uint8 `[b, C, H, W]` (grey pictures asked for as three channels are an expanded view of
-    one); `labels[field]` int64 `[b]`; `captions` one text each, or `None` if the data set has none.
+    `index` int64 `[b]`; `images` uint8 `[b, C, H, W]` (grey pictures asked for as three channels are an expanded view
+    of one); `labels[field]` int64 `[b]`; `captions` one text each, or `None` if the data set has none.
     """
 
     index: Tensor
@@ -106,20 +106,17 @@ class ShardStream:
         or be empty.
         """
         order = self.order(epoch)
-        parts = []
-        for number in range(start_batch, self.batches_per_epoch):
-            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
-            parts.append(np.array_split(whole, self.world)[self.rank])
-        return self._read(parts, epoch)
+        batches = (order[n * self.batch_size :][: self.batch_size] for n in range(start_batch, self.batches_per_epoch))
+        return self._read((np.array_split(batch, self.world)[self.rank] for batch in batches), epoch)
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
         everything = np.arange(self.samples)
-        return self._read([everything[i : i + batch_size] for i in range(0, self.samples, batch_size)], None)
+        return self._read((everything[i : i + batch_size] for i in range(0, self.samples, batch_size)), None)
 
     def captions(self) -> list[list[str]] | None:
-        """All captions of every sample, by index."""
-        return self._reader.captions() if self.manifest.captions else None
+        """All captions of every sample, by index, or `None` if the data set has none."""
+        return self._reader.captions(np.arange(self.samples)) if self.manifest.captions else None
 
     def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[Batch]:
         if self.workers == 0 or self._reader.cached:
@@ -147,10 +144,10 @@ class ShardStream:
         return Batch(index, images, labels, self._chosen_captions(part, epoch))
 
     def _chosen_captions(self, part: npt.NDArray[np.int64], epoch: int | None) -> list[str] | None:
-        captions = self.captions()
-        if captions is None:
+        if not self.manifest.captions:
             return None
+        captions = self._reader.captions(part)
         if epoch is None:
-            return [captions[i][0] for i in part]
+            return [lines[0] for lines in captions]
         draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
-        return [captions[i][int(draw * len(captions[i]))] for i, draw in zip(part, draws, strict=True)]
+        return [lines[int(draw * len(lines))] for lines, draw in zip(captions, draws, strict=True)]

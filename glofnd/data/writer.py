@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import IO, Any
 
 import webdataset
@@ -18,13 +19,12 @@ from glofnd.progress import Progress
 
 __all__ = ["pair_counts", "write_shards"]
 
-_BLOCK = 512
 # Starting a process costs about as much as encoding this many small pictures.
 _PARALLEL_FROM = 1000
 
 
 def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+    return -(-size // BLOCKSIZE) * BLOCKSIZE
 
 
 def _pictures(split: Split, processes: int) -> Iterator[bytes]:
@@ -53,8 +53,8 @@ def _write_shard(handle: IO[bytes], samples: Iterator[tuple[dict[str, Any], str]
         for sample, extension in samples:
             place: dict[str, list[int]] = {}
             for name in sorted(key for key in sample if key != "__key__"):  # the order in which TarWriter writes
-                place[name] = [position + _BLOCK, len(sample[name])]
-                position += _BLOCK + _padded(len(sample[name]))
+                place[name] = [position + BLOCKSIZE, len(sample[name])]
+                position += BLOCKSIZE + _padded(len(sample[name]))
             offsets.append(place[extension] + place.get("txt", []))
             tar.write(sample)
     return offsets

@@ -22,20 +22,22 @@ from PIL import Image
 
 from glofnd.counter_random import permutation
 from glofnd.data.datasets.emoji_names import Concept, Names, read_concepts
-from glofnd.data.datasets.pictures import png
+from glofnd.data.datasets.pictures import encoded
 from glofnd.data.sources.emoji import VENDORS
 from glofnd.data.split import Split
 from glofnd.files import read_json
 
 __all__ = ["HELD_OUT_VENDOR", "Drawing", "build", "render", "split_concepts"]
 
+# Iconify's names and defaults for an icon's view box.
+_FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
 HELD_OUT_VENDOR = "fluent-emoji-flat"
 TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One vendor's picture of a concept, or of a skin tone of it. `body` is SVG; `frame` is left, top, width, height."""
+    """One vendor's picture of a concept or a skin tone of it. `body` is SVG; `frame` is left, top, width, height."""
 
     vendor: str
     name: str
@@ -63,7 +65,7 @@ def render(payload: tuple[str, str, tuple[float, float, float, float], int]) -> 
         with Image.open(io.BytesIO(data)) as image:
             if image.size != (size, size):
                 raise ValueError(f"rendered as {image.size[0]} x {image.size[1]}")
-            return png(image.convert("RGB"))
+            return encoded(image.convert("RGB"))
     except (ValueError, OSError) as error:
         raise ValueError(f"emoji {name} cannot be rendered: {error}") from error
 
@@ -76,9 +78,6 @@ def _drawings(raw: Path, vendor: str, names: Names) -> list[Drawing]:
         variant = names.variants[key]
         found.append(Drawing(vendor, name, variant.concept, variant.label, variant.tone, icon["body"], tuple(sides)))
     return found
-
-
-_FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
 
 
 def _clusters(drawings: Iterable[Drawing]) -> dict[int, int]:

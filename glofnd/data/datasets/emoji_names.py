@@ -1,7 +1,7 @@
 """Which Unicode emoji a vendor's icon shows.
 
-Vendors with a table of code points are matched by it; the others by name: Unicode's own label, else an alias, else a name
-that a vendor with a table uses, each also without hyphens. A name that could mean two emoji is left out.
+Vendors with a table of code points are matched by it; the others by name: Unicode's own label, an alias, or a name that
+a vendor with a table uses, each also without hyphens. A name that could mean two emoji is left out.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from glofnd.data.datasets.pictures import png
+from glofnd.data.datasets.pictures import encoded
 from glofnd.data.split import Split, stratified
 
 __all__ = ["digits", "fashion_mnist", "mnist", "read_idx"]
@@ -40,7 +40,7 @@ def read_idx(path: Path) -> Pictures:
 
 def _resized_png(size: int, picture: Pictures) -> bytes:
     image = Image.fromarray(picture)
-    return png(image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR))
+    return encoded(image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _split(pictures: Pictures, labels: Labels, chosen: Labels, names: list[str], size: int) -> Split:

@@ -1,4 +1,4 @@
-"""Pictures as square PNGs."""
+"""Pictures as bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import io
 
 from PIL import Image
 
-__all__ = ["png"]
+__all__ = ["encoded"]
 
 
-def png(image: Image.Image) -> bytes:
-    """PNG bytes of a grey or RGB picture, without metadata."""
+def encoded(image: Image.Image, extension: str = "png") -> bytes:
+    """PNG (lossless) or JPEG (quality 95) bytes of a grey or RGB picture, without metadata."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    if extension == "png":
+        image.save(buffer, format="PNG")
+    else:
+        image.save(buffer, format="JPEG", quality=95)
     return buffer.getvalue()

@@ -13,7 +13,7 @@ __all__ = ["FetchError", "attempt", "run"]
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 180
 
 T = TypeVar("T")
 

@@ -70,16 +70,18 @@ _EMOJIBASE_MEMBERS = {
 }
 
 
+_ATTRIBUTION = """# Attribution
+
+Pictures are rendered from these sets; each keeps its own licence.
+
+{}
+- Names, tags and groups: emojibase-data by Miles Johnson (MIT), from Unicode CLDR (Unicode licence).
+"""
+
+
 def _attribution(licences: dict[str, dict[str, str]]) -> str:
-    lines = ["# Attribution", "", "Pictures rendered from these sets; each keeps its own licence.", ""]
-    lines += [
-        f"- **{v['title']}** by {v['author']} ({v['url']}): {v['licence']}, {v['terms']}" for v in licences.values()
-    ]
-    lines += [
-        "- Names, tags and groups: emojibase-data by Miles Johnson (MIT), from Unicode CLDR (Unicode licence).",
-        "",
-    ]
-    return "\n".join(lines)
+    line = "- **{title}** by {author} ({url}): {licence}, {terms}"
+    return _ATTRIBUTION.format("\n".join(line.format(**stated) for stated in licences.values()))
 
 
 def _licence(info: dict[str, Any]) -> dict[str, str]:
