@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -212,21 +215,45 @@ def test_the_lock_has_everything_that_was_asked_for() -> None:
     assert (named("runtime.in") | named("dev.in")) - named("lock.txt") == set()
 
 
-@pytest.mark.parametrize(
-    ("rooms", "files"), [(PACKAGES, ("runtime.in",)), (("tests",), ("runtime.in", "dev.in"))], ids=["packages", "tests"]
-)
-def test_every_import_is_a_named_requirement(rooms: tuple[str, ...], files: tuple[str, ...]) -> None:
+def of_library() -> set[str]:
+    """Distributions that pyproject.toml names for the packages glofnd and evaluation, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return {canonical(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
+NAMED_FOR = {
+    "benchmark": (PACKAGES, lambda: named("runtime.in")),
+    "library": (("glofnd", "evaluation"), of_library),
+    "tests": (("tests",), lambda: named("runtime.in") | named("dev.in")),
+}
+
+
+@pytest.mark.parametrize("purpose", NAMED_FOR)
+def test_every_import_is_a_named_requirement(purpose: str) -> None:
     """What happens to be installed because something else needs it can go away with the next lock."""
-    provided = packages_distributions()
-    requirements = set().union(*map(named, files))
-    missing = set()
-    for room in rooms:
-        for path in tracked(f"{room}/*.py"):
-            for top in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {*PACKAGES, ""}:
-                found = {canonical(distribution) for distribution in provided.get(top, [])}
-                if found and not found & requirements:
-                    missing.add(f"{relative(path)} imports {top} of {'/'.join(sorted(found))}")
+    rooms, requirements_of = NAMED_FOR[purpose]
+    requirements, provided, missing = requirements_of(), packages_distributions(), set()
+    for path in (path for room in rooms for path in tracked(f"{room}/*.py")):
+        for top in {name.partition(".")[0] for name in imports(path)} - sys.stdlib_module_names - {*PACKAGES, ""}:
+            found = {canonical(distribution) for distribution in provided.get(top, [])}
+            if found and not found & requirements:
+                missing.add(f"{relative(path)} imports {top} of {'/'.join(sorted(found))}")
     assert missing == set()
+
+
+def test_the_wheel_has_every_file_of_the_library_and_no_workflow(tmp_path: Path) -> None:
+    library = {relative(path) for package in ("glofnd", "evaluation") for path in tracked(package)}
+    for name in [*library, "pyproject.toml", "LICENSE"]:
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / "source" / name)
+    (tmp_path / "source" / "README.md").touch()
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", *build, str(tmp_path / "source")], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packed == library
 
 
 # The files around the code
