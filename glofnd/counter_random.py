@@ -53,7 +53,9 @@ def uniform(index: npt.NDArray[np.int64], draws: int, *, seed: int, epoch: int, 
     where = index.astype(np.uint64)[None, :]
     block = np.arange(-(-draws // 4), dtype=np.uint64)[:, None] | np.uint64(stream << 16)
     words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), block), seed)
-    return np.ascontiguousarray(words.transpose(2, 1, 0).reshape(len(index), -1)[:, :draws]) * 2.0**-32
+    numbers = np.empty((len(index), draws))
+    numbers[:] = words.transpose(2, 1, 0).reshape(len(index), -1)[:, :draws]
+    return numbers * 2.0**-32
 
 
 def permutation(count: int, *, seed: int, epoch: int = 0, stream: int = 0) -> npt.NDArray[np.int64]:

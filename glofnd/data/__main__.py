@@ -82,6 +82,11 @@ def _block(text: str) -> dict[str, Any]:
     return value
 
 
+def _cores() -> int:
+    """Cores this process may run on, which a scheduler can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m glofnd.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -94,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", required=True)
     command.add_argument("--raw", type=Path, help="folder of the fetched source")
     command.add_argument("--out", required=True, type=Path)
-    command.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="processes that encode pictures")
+    command.add_argument("--processes", type=int, default=_cores(), help="processes that encode pictures")
     return parser
 
 

@@ -18,8 +18,8 @@ __all__ = ["Split", "stratified"]
 class Split:
     """What the shard writer needs; position in every sequence is the sample's index.
 
-    `encode(payloads[i])` gives picture i as PNG or JPEG bytes (`extension`); it is a module-level function, since it may
-    run in another process, and raises `ValueError` naming the picture when that is not valid.
+    `encode(payloads[i])` gives picture i as PNG or JPEG bytes (`extension`); it is a module-level function, since it
+    may run in another process, and raises `ValueError` naming the picture when that is not valid.
     `classes[field][labels[field][i]]` is the name of sample i's class; all splits of a data set number them alike.
     `captions[i]` are the captions of sample i, one line each.
     """
