@@ -17,8 +17,6 @@ from glofnd.objectives.contrast import ClosedForm, Criterion, contrast, similari
 
 __all__ = ["Inspection", "Objective"]
 
-TILE = 256
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -65,6 +63,7 @@ class Objective(nn.Module):
     """
 
     modalities: tuple[str, ...] = ("image",)
+    tile = 256  # anchors per tile
 
     def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
         super().__init__()
@@ -100,7 +99,7 @@ class Objective(nn.Module):
         index, labels = self._check(z1, z2, index, labels)
         with torch.autocast(z1.device.type, enabled=False):
             first, second = _normalise(z1, z2)
-            temperature = self.current_temperature()
+            temperature = self.current_temperature().to(first)
             compute = partial(self._compute, index, epoch, labels)
             loss: Tensor = ClosedForm.apply(compute, first, second, temperature)
             return loss
@@ -211,7 +210,7 @@ class Objective(nn.Module):
             screening = detector.screen(self._batch(candidates, index, epoch, labels, self.training))
             criterion = self.criterion(name, index, epoch, temperature)
             result = contrast(
-                anchors, candidates, criterion, screening, detector.treatment == "attract", TILE, with_gradient
+                anchors, candidates, criterion, screening, detector.treatment == "attract", self.tile, with_gradient
             )
             loss, grad_temperature = loss + result.loss, grad_temperature + result.temperature
             order = ("second", "first") if name == "text" else ("first", "second")

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from glofnd.detectors.base import FILL, Screening
 
@@ -211,7 +210,8 @@ class ClosedForm(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        """The stored gradients, scaled."""
+        """The stored gradients, scaled; there is no second derivative."""
+        if torch.is_grad_enabled():
+            raise RuntimeError("the objectives of glofnd have no second derivative: call backward without create_graph")
         return None, *(upstream * gradient for gradient in ctx.saved_tensors)

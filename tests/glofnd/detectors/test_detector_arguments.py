@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from glofnd import BatchQuantile, GlobalThreshold, GloFND, KeepAll, Oracle, SogCLR
+
+
+@pytest.mark.parametrize("kind", [GloFND, GlobalThreshold, BatchQuantile])
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -0.1])
+def test_alpha(kind, alpha):
+    with pytest.raises(ValueError, match="0 < alpha < 1"):
+        kind(5, alpha=alpha)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lr": 0}, "lr must be positive"),
+        ({"clip": 0}, "clip must be positive"),
+        ({"init": "two"}, "init must be"),
+        ({"learner": "lion"}, "learner must be one of adam, sgd, moments"),
+        ({"treatment": "ignore"}, "treatment must be one of eliminate, attract"),
+        ({"start_update": -1}, "start_update is an epoch"),
+        ({"start_update": 3, "start_filter": 2}, r"start_filter \(2\) must not come before start_update \(3\)"),
+        ({"learner": "moments", "init": "quantile"}, "takes no init"),
+        ({"learner": "moments", "clip": 1.0}, "takes no init"),
+        ({"num_samples": 0}, "num_samples must be at least 1"),
+    ],
+)
+def test_glofnd(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        GloFND(**{"num_samples": 5, **arguments})
+
+
+def test_global_threshold_has_no_moments_learner():
+    with pytest.raises(ValueError, match="unknown learner 'moments'"):
+        GlobalThreshold(5, learner="moments")
+
+
+def test_the_oracle_asks_for_labels_once_it_filters():
+    objective = SogCLR(5, detector=Oracle(5, start_filter=1))
+    z = torch.randn(3, 4)
+    objective(z, z, torch.arange(3), epoch=0)
+    with pytest.raises(ValueError, match="the oracle needs labels"):
+        objective(z, z, torch.arange(3), epoch=1)
+
+
+def test_kinds_of_thresholds():
+    assert GloFND(5).thresholds.shape == (5,)
+    assert GlobalThreshold(5).thresholds.shape == ()
+    assert KeepAll(5).thresholds is Oracle(5).thresholds is BatchQuantile(5).thresholds is None
