@@ -235,6 +235,10 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> Path:
                 run = folder / f"runs/{name}/{objective}/{detector}/seed{seed}"
                 history = _history(detector, ["image", "text"] if bimodal else ["image"], rng)
                 (run / "history.json").write_text(json.dumps(history), encoding="utf-8")
+                if not bimodal:
+                    (run / "linear").mkdir(exist_ok=True)
+                    guess = np.where(rng.random((2, 200)) < QUALITY.get(detector, 0.4), np.arange(200) % 10, 0)
+                    np.savez(run / "linear/predictions.npz", **{"fashion-mnist.test.label.prediction": guess})
                 made = {
                     "git_commit": "0123456789abcdef", "git_dirty": False, "device": "cpu", "python": "3.11.2",
                     "packages": {"torch": "2.14.1"}, "platform": "linux x86_64", "wall_seconds": 71.5,

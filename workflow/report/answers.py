@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from evaluation.significance import sentence
 from workflow.report.appearance import Look
-from workflow.report.comparisons import Effect, Table, headline
+from workflow.report.comparisons import headline
 from workflow.report.forest import Forest, forest
-from workflow.report.formats import column_name, interval, p_text, points
+from workflow.report.formats import interval, p_text, points
 from workflow.report.inputs import Results
+from workflow.report.table import Effect, Table
 
 __all__ = ["Answer", "OracleShare", "answers"]
 
@@ -115,9 +116,7 @@ def _comparisons(here: Chosen, label: str) -> list[_Comparison]:
         for number in numbers:
             cell = row.cells[number] if row else None
             if cell and cell.effect:
-                column = table.columns[number]
-                name = column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction)
-                found.append(_Comparison(name, cell.effect))
+                found.append(_Comparison(table.name(number), cell.effect))
     return found
 
 
@@ -176,7 +175,7 @@ def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare]) ->
         spread += f" to {points(ordered[-1].oracle.difference)} points ({ordered[-1].column})"
     clear = [s for s in shares if s.oracle.low > 0]
     text = (
-        f"Dropping exactly the true false negatives ({oracle}, an upper bound that reads the labels) changes {spread}"
+        f"The upper bound ({oracle}: drops exactly the false negatives, by their labels) changes the score by {spread}"
     )
     if not clear:
         return f"{text}; no interval lies above zero, so there is no proven gain to take a share of."

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from workflow.report.agreement import agreements
 from workflow.report.answers import answers
 from workflow.report.appearance import LOOKS, Look, assign_looks
-from workflow.report.comparisons import DISCOVERY, tables
+from workflow.report.comparisons import DISCOVERY, main_columns, tables
 from workflow.report.curves import training_curves
 from workflow.report.forest import forest
 from workflow.report.formats import FORMATS, interval
@@ -17,6 +20,7 @@ from workflow.report.gallery import galleries, picture_uri
 from workflow.report.inputs import Results
 from workflow.report.making import making
 from workflow.report.svg import marker_icon
+from workflow.report.table import Table
 
 __all__ = ["looks_of", "render"]
 
@@ -30,6 +34,11 @@ def looks_of(results: Results) -> dict[str, Look]:
         for name, experiment in results.config["experiments"].items()
         for label in experiment["detectors"]
     )
+
+
+def _by_experiment(found: Sequence[Table]) -> list[list[Table]]:
+    """Neighbouring tables of one experiment and objective together."""
+    return [list(group) for _, group in groupby(found, key=lambda table: (table.experiment, table.objective))]
 
 
 def render(results: Results) -> str:
@@ -47,10 +56,12 @@ def render(results: Results) -> str:
     environment.filters |= {
         **FORMATS,
         "picture": picture_uri,
+        "groupby_neighbours": _by_experiment,
         "interval_of": lambda effect: interval(effect.low, effect.high),
     }
     environment.globals |= {
         "icon": lambda label: marker_icon(looks[label]) if label in looks else "",
+        "columns_of": lambda table: main_columns(results, table),
         "slot": lambda label: f"d{looks[label].slot}" if label in looks else "",
     }
     return environment.get_template("report.html.j2").render(
@@ -62,8 +73,13 @@ def render(results: Results) -> str:
         answers=answers(results, found, looks),
         tables=[table for table in found if table.evaluation != DISCOVERY],
         discovery=[table for table in found if table.evaluation == DISCOVERY],
-        forests=[plot for table in found if table.evaluation != DISCOVERY and (plot := forest(table, looks))],
+        forests=[
+            plot
+            for table in found
+            if table.evaluation != DISCOVERY and (plot := forest(table, looks, main_columns(results, table)[0]))
+        ],
         curves=training_curves(results, looks),
+        agreements={(one.experiment, one.objective): one for one in agreements(results)},
         galleries=galleries(results),
         making=making(results),
     )

@@ -1,133 +1,20 @@
-"""From tidy rows to tables: detectors against columns, each cell with its seeds and its difference to the reference."""
+"""From tidy rows to tables, and which of their columns come first."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 
 import pandas as pd
 
 from workflow.grid import BASELINE
 from workflow.report.inputs import Results
+from workflow.report.table import Cell, Column, Effect, Row, Table
 
-__all__ = ["DISCOVERY", "Cell", "Column", "Effect", "Row", "Table", "headline", "tables"]
+__all__ = ["DISCOVERY", "headline", "main_columns", "tables"]
 
 CHANCE = "chance"
 DISCOVERY = "discovery"
-
-
-@dataclass(frozen=True)
-class Column:
-    """What is measured: one data set, split, metric and share of labels (NaN: no such thing)."""
-
-    dataset: str
-    split: str
-    metric: str
-    fraction: float
-    higher_is_better: bool = True
-    chance: float = math.nan
-
-
-@dataclass(frozen=True)
-class ColumnGroup:
-    """Columns under one heading."""
-
-    dataset: str
-    split: str
-    columns: list[Column]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """Paired difference of a detector to the reference, as shares.
-
-    Attributes:
-        n: number of pairs.
-        difference: mean over seeds.
-        low: lower end of the confidence interval.
-        high: upper end.
-        p: p-value of this comparison alone.
-        p_holm: corrected over the family of primary comparisons; NaN outside it.
-        verdict: `better`, `worse` or `open` (not significant after correction, or not in the family).
-        seeds: seed -> its own difference.
-    """
-
-    n: int
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    verdict: str
-    seeds: dict[int, float]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Values of one detector in one column."""
-
-    values: dict[int, float]
-    best: bool = False
-    effect: Effect | None = None
-
-    @property
-    def mean(self) -> float:
-        """Mean over seeds."""
-        return sum(self.values.values()) / len(self.values)
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation over seeds (n - 1), NaN for a single one."""
-        return float(pd.Series(list(self.values.values()), dtype=float).std())
-
-
-@dataclass(frozen=True)
-class Row:
-    """A detector or a trivial baseline; `role` is `reference`, `detector`, `upper bound` or `baseline`."""
-
-    label: str
-    role: str
-    cells: list[Cell | None]
-    alpha: float | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """All results of one evaluation of one experiment and objective under one protocol."""
-
-    experiment: str
-    objective: str
-    evaluation: str
-    protocol: str
-    columns: list[Column]
-    rows: list[Row]
-
-    def row(self, label: str) -> Row | None:
-        """The row of that label."""
-        return next((row for row in self.rows if row.label == label), None)
-
-    @property
-    def groups(self) -> list[ColumnGroup]:
-        """Neighbouring columns of one data set and split."""
-        pairs = groupby(self.columns, key=lambda column: (column.dataset, column.split))
-        return [ColumnGroup(dataset, split, list(columns)) for (dataset, split), columns in pairs]
-
-    @property
-    def seeds(self) -> int:
-        """Number of seeds of the fullest cell."""
-        return max(len(cell.values) for row in self._trained for cell in row.cells if cell)
-
-    @property
-    def uneven(self) -> list[str]:
-        """Rows that have cells with fewer seeds than the fullest, with that number."""
-        fewest = {row.label: min((len(cell.values) for cell in row.cells if cell), default=0) for row in self._trained}
-        return [f"{label} ({count})" for label, count in fewest.items() if count < self.seeds]
-
-    @property
-    def _trained(self) -> list[Row]:
-        return [row for row in self.rows if row.role != "baseline"]
 
 
 def tables(results: Results) -> list[Table]:
@@ -179,7 +66,8 @@ def _table(
     if any(not math.isnan(column.chance) for column in columns):
         chance = [None if math.isnan(column.chance) else Cell({0: column.chance}) for column in columns]
         rows.append(Row(CHANCE, "baseline", chance))
-    return Table(experiment, objective, evaluation, protocol, columns, rows)
+    home = results.config["experiments"][experiment]["dataset"]
+    return Table(experiment, objective, evaluation, protocol, columns, rows, home)
 
 
 def _column(row: pd.Series) -> Column:
@@ -260,6 +148,19 @@ def _mark_best(cells: dict[str, list[Cell | None]], roles: dict[str, str], colum
         means = {label: cell.mean if column.higher_is_better else -cell.mean for label, cell in rivals.items()}
         top = max(means, key=lambda label: means[label])
         cells[top][number] = Cell(rivals[top].values, True, rivals[top].effect)
+
+
+def main_columns(results: Results, table: Table) -> tuple[list[int], list[int]]:
+    """Numbers of the columns that every reader needs (the task's own metric), and of the others.
+
+    An evaluation whose tasks name no metric has main columns only.
+    """
+    tasks = results.config["experiments"][table.experiment].get("evaluations", {}).get(table.evaluation) or []
+    wanted = {task["metric"] for task in tasks if "metric" in task}
+    main = [n for n, column in enumerate(table.columns) if not wanted or column.metric.split("@")[0] in wanted]
+    if not main:
+        main = list(range(len(table.columns)))
+    return main, [number for number in range(len(table.columns)) if number not in main]
 
 
 def headline(results: Results, found: Sequence[Table]) -> Iterator[tuple[Table, list[int]]]:

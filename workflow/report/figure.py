@@ -13,10 +13,10 @@ from matplotlib.patches import Rectangle
 
 from workflow.report.appearance import Look
 from workflow.report.build import looks_of
-from workflow.report.comparisons import Effect, Table, headline, tables
-from workflow.report.formats import column_name
+from workflow.report.comparisons import headline, tables
 from workflow.report.gallery import Anchor, Gallery, galleries
 from workflow.report.inputs import ReportError, Results
+from workflow.report.table import Effect, Table
 
 __all__ = ["overview"]
 
@@ -68,10 +68,9 @@ def overview(results: Results, file: IO[bytes]) -> None:
 def _lines(table: Table, numbers: Sequence[int]) -> Iterator[_Line]:
     """The heading of each column, then its detectors."""
     for number in numbers:
-        column = table.columns[number]
         tested = [(row.label, cell.effect) for row in table.rows if (cell := row.cells[number]) and cell.effect]
         if tested:
-            yield column_name(table.evaluation, column.dataset, column.split, column.metric, column.fraction), None
+            yield table.name(number), None
             yield from tested
 
 
@@ -102,10 +101,7 @@ def _forest(
         text.set_color("#16191d" if effect is None else looks[name].light)
         text.set_fontweight("bold" if effect is None else "normal")
     axes.set_ylim(rows - 0.4, -0.6)
-    axes.set_xlabel(
-        f"difference to {results.reference}, percentage points ({100 * results.confidence:g} % CI; dots: seeds)",
-        fontsize=8,
-    )
+    axes.set_xlabel(f"points over {results.reference} ({100 * results.confidence:g} % CI; dots: seeds)", fontsize=8)
     axes.set_title(title, fontsize=10, fontweight="bold")
     axes.grid(axis="x", color="#e3e3e3", linewidth=0.7)
     axes.set_axisbelow(True)

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from workflow.report.appearance import Look
-from workflow.report.comparisons import Column, Effect, Table
-from workflow.report.formats import column_title, points
+from workflow.report.formats import points
 from workflow.report.svg import element, markup, tick_values
+from workflow.report.table import Effect, Table
 
 __all__ = ["Forest", "ForestGroup", "ForestLine", "forest"]
 
@@ -37,7 +37,6 @@ class ForestGroup:
     """The detectors of one column."""
 
     name: str
-    column: Column
     lines: list[ForestLine]
 
 
@@ -67,10 +66,8 @@ def forest(table: Table, looks: dict[str, Look], numbers: Sequence[int] | None =
     scale = Scale.around([*shown, 0.0])
     groups = []
     for number in dict.fromkeys(number for number, _, _ in effects):
-        column = table.columns[number]
-        name = column_title(column.dataset, column.split, column.metric, column.fraction)
         lines = [ForestLine(label, e, _row(e, looks[label], scale)) for n, label, e in effects if n == number]
-        groups.append(ForestGroup(name, column, lines))
+        groups.append(ForestGroup(table.title(number), lines))
     return Forest(table, groups, _axis(scale))
 
 

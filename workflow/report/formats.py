@@ -8,8 +8,6 @@ __all__ = [
     "FORMATS",
     "NOTHING",
     "bytes_text",
-    "column_name",
-    "column_title",
     "duration",
     "evaluation_name",
     "fraction_name",
@@ -105,20 +103,6 @@ def metric_name(metric: str) -> str:
 def fraction_name(fraction: float) -> str:
     """Share of the labels, `0.002` -> `0.2 % of labels`; NaN (no such thing here) -> empty."""
     return "" if math.isnan(fraction) else f"{100 * fraction:g} % of labels"
-
-
-def column_name(evaluation: str, dataset: str, split: str, metric: str, fraction: float) -> str:
-    """One comparison in words, short enough for a sentence."""
-    place = f"{evaluation_name(evaluation).lower()}, {dataset} {split}"
-    if not math.isnan(fraction):
-        return f"{place}, {fraction_name(fraction)}"
-    return f"{place}, {metric_name(metric)}"
-
-
-def column_title(dataset: str, split: str, metric: str, fraction: float) -> str:
-    """One column below the heading of its evaluation."""
-    place = f"{dataset} {split}, {metric_name(metric)}"
-    return place if math.isnan(fraction) else f"{place}, {fraction_name(fraction)}"
 
 
 def value_text(value: float, metric: str) -> str:

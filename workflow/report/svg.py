@@ -20,7 +20,7 @@ Point = tuple[float, float]
 Band = Sequence[tuple[float, float, float]]
 
 WIDTH, HEIGHT = 440.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 130.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 138.0, 12.0, 40.0
 _LABEL_GAP = 15.0
 _CHARACTER = 7.4
 
