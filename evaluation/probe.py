@@ -1,0 +1,99 @@
+"""A linear probe with C chosen on training data alone: validate, refit on all labels, predict the test set once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.accuracy import score
+from evaluation.logistic import C_PATH, Basis, rotate, solve_path
+from evaluation.splits import fold_masks, fold_rule
+
+__all__ = ["FIXED_C", "Probe", "choose_strength", "fit_probe", "l2_normalise", "standardise"]
+
+Array = NDArray[Any]
+
+FIXED_C = 1.0
+"""C where there are too few labels to validate (a median of one per class)."""
+
+_PATH_TOLERANCE, _FINAL_TOLERANCE = 1e-4, 1e-6
+
+
+def l2_normalise(features: Array) -> Array:
+    """Rows of unit length; a zero row stays zero."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(length, 1e-12), dtype=features.dtype)
+
+
+def standardise(train: Array, test: Array) -> tuple[Array, Array]:
+    """Zero mean and unit variance per feature, measured on `train` without its labels; constant features become 0."""
+    mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-7 * np.abs(mean) + 1e-12)
+    mean, scale = mean.astype(train.dtype), scale.astype(train.dtype)
+    return (train - mean) * scale, (test - mean) * scale
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe.
+
+    Attributes:
+        scores: [M, K] of the test samples.
+        strength: the C it was fitted with.
+        selection: how C was chosen: `hold-out`, `<k>-fold` or `fixed`.
+    """
+
+    scores: Array
+    strength: float
+    selection: str
+
+
+def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, folds: int, seed: int) -> float:
+    """The C of `C_PATH` with the best validation score.
+
+    Every validated sample is predicted once, by the fit that has not seen it, and the score is taken over all of them.
+    Ties go to the smaller validation log-loss, then to the smaller C.
+    """
+    masks = fold_masks(labels, folds, seed)
+    best: tuple[float, float] | None = None
+    strength = FIXED_C
+    for c, solution in zip(C_PATH, solve_path(basis, labels, classes, masks, tolerance=_PATH_TOLERANCE), strict=True):
+        hits, truth, losses = [], [], []
+        for problem, mask in enumerate(masks):
+            rows = np.flatnonzero(~mask)
+            logits = basis.scores[rows] @ solution.weights[problem].T + solution.intercept[problem]
+            logits = (logits - logits.max(axis=1, keepdims=True)).astype(np.float64)
+            own = labels[rows]
+            losses.append(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(rows)), own])
+            hits.append(logits.argmax(axis=1) == own)
+            truth.append(own)
+        value = score(metric, np.concatenate(hits), np.concatenate(truth)).value
+        found = (value, -float(np.concatenate(losses).mean()))
+        if best is None or found > best:
+            best, strength = found, float(c)
+    return strength
+
+
+def fit_probe(train: Array, labels: Array, classes: int, test: Array, metric: str, seed: int) -> Probe:
+    """Choose C, refit on all of `train`, score `test`.
+
+    Args:
+        train: [n, F], standardised.
+        labels: int [n] in [0, classes); a class may be absent.
+        classes: K.
+        test: [M, F].
+        metric: `top1` or `mean-per-class`.
+        seed: of the run; decides the folds.
+    """
+    basis = rotate(train)
+    folds = fold_rule(labels)
+    selection = "fixed" if folds == 0 else "hold-out" if folds == 1 else f"{folds}-fold"
+    strength = choose_strength(basis, labels, classes, metric, folds, seed) if folds else FIXED_C
+    # Walking up the path to the chosen C is faster than starting there.
+    path = np.append(C_PATH[: np.searchsorted(C_PATH, strength)], strength)
+    everything = np.ones((1, len(labels)), dtype=bool)
+    final = solve_path(basis, labels, classes, everything, path, tolerance=_FINAL_TOLERANCE)[-1]
+    return Probe(final.logits(basis, test), strength, selection)
