@@ -9,10 +9,11 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 from workflow.configuration import resolve_or_exit
+from workflow.farewell import farewell
 from workflow.jobs import Jobs
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 BENCHMARK = resolve_or_exit(config)
@@ -47,6 +48,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        JOBS.all_metrics(),
         f"{RESULTS}/summary.parquet",
         f"{RESULTS}/report.html",
         f"{RESULTS}/mlflow-import.json",
@@ -60,4 +62,4 @@ include: "workflow/rules/results.smk"
 
 
 onsuccess:
-    print(JOBS.farewell())
+    print(farewell(BENCHMARK), file=sys.stderr)

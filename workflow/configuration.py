@@ -13,7 +13,7 @@ from copy import deepcopy
 from typing import Any
 
 from workflow.checks import contradictions
-from workflow.schema import filled, problems
+from workflow.schema import filled, problems, typed
 from workflow.vocabulary import schema_for
 
 __all__ = ["ConfigError", "resolve", "resolve_or_exit"]
@@ -41,6 +41,7 @@ def resolve(config: Config) -> Config:
     """
     chosen = _chosen(config)
     schema, unknown = schema_for(chosen)
+    chosen = typed(chosen, schema)
     found = [*unknown, *problems(chosen, schema)]
     complete = filled(chosen, schema)
     found += contradictions(complete, already_broken=bool(found))
@@ -59,10 +60,10 @@ def resolve_or_exit(config: Config) -> Config:
 
 
 def _switched(entries: object) -> object:
-    """A mapping without the entries that are switched off."""
+    """A mapping without the entries that are switched off (`--config` hands `false` over as text)."""
     if not isinstance(entries, dict):
         return entries
-    return {key: {} if value is None else value for key, value in entries.items() if value is not False}
+    return {key: {} if value is None else value for key, value in entries.items() if value not in (False, "false")}
 
 
 def _chosen(config: Config) -> Config:

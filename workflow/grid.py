@@ -167,7 +167,7 @@ class Grid:
     # Evaluations
 
     def evaluations(self, run: Run) -> list[str]:
-        """Names of the evaluations of a run: of a baseline those that need no training."""
+        """Names of the evaluations of a run: of a baseline those on frozen features alone."""
         asked = self.config["experiments"][run.experiment]["evaluations"]
         return [name for name in asked if run.kind == "method" or name in ("linear", "transfer")]
 

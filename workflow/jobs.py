@@ -108,6 +108,12 @@ class Jobs:
         pairs = self.grid.feature_splits(self.grid.run(run))
         return " ".join(self.option("--split", f"{dataset}/{split}") for dataset, split in pairs)
 
+    def prompts(self, run: str) -> str:
+        """The zero-shot tasks of a run as options: their prompts are embedded together with the features."""
+        found = self.grid.run(run)
+        tasks = self.grid.tasks(found, "zero-shot") if "zero-shot" in self.grid.evaluations(found) else []
+        return " ".join(self.option("--zero-shot", _json(task)) for task in tasks)
+
     def feature_manifests(self, run: str) -> list[str]:
         """Manifests of all shards whose features a run's evaluations read."""
         return [self.manifest(*pair) for pair in self.grid.feature_splits(self.grid.run(run))]

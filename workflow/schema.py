@@ -10,7 +10,7 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-__all__ = ["filled", "nearest", "problems"]
+__all__ = ["filled", "nearest", "problems", "typed"]
 
 Schema = dict[str, Any]
 
@@ -87,6 +87,47 @@ def problems(value: object, schema: Schema) -> list[str]:
     """Everything in `value` that breaks `schema`, one line each, in the order of the document."""
     errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
     return [line for error in errors for line in _explain(error)]
+
+
+_WORDS: dict[str, tuple[str, Any]] = {
+    "true": ("boolean", True),
+    "false": ("boolean", False),
+    "null": ("null", None),
+    "none": ("null", None),
+}
+
+
+def _read(text: str, kinds: Sequence[str]) -> Any:
+    """A text as one of the JSON types `kinds`, or the text itself."""
+    kind, value = _WORDS.get(text.lower(), ("", None))
+    if kind in kinds:
+        return value
+    for name, convert in (("integer", int), ("number", int), ("number", float)):
+        if name in kinds:
+            try:
+                return convert(text)
+            except ValueError:
+                continue
+    return text
+
+
+def typed(value: Any, schema: Schema) -> Any:
+    """`value` with texts read as numbers, booleans or null where the schema wants no text.
+
+    `snakemake --config seeds=[1,2]` hands over everything inside brackets as text, and YAML 1.1 takes `1e-3` for one.
+    """
+    if isinstance(value, dict):
+        rest = schema.get("additionalProperties")
+        properties = schema.get("properties", {})
+        return {
+            key: typed(item, properties.get(key, rest if isinstance(rest, dict) else {})) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        each = [*schema.get("prefixItems", []), *[schema.get("items", {})] * len(value)]
+        return [typed(item, fragment) for item, fragment in zip(value, each, strict=False)]
+    kinds = schema.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    return value if not isinstance(value, str) or "string" in kinds else _read(value, kinds)
 
 
 def filled(value: Any, schema: Schema) -> Any:

@@ -159,9 +159,7 @@ def schema_for(config: dict[str, Any]) -> tuple[Schema, list[str]]:
         name: _experiment(f"experiments.{name}", value, datasets, unknown)
         for name, value in _mapping(config.get("experiments")).items()
     }
-    properties["significance"]["properties"]["primary"]["properties"] = {
-        name: {"type": "array", "minItems": 1, "items": {"type": "string"}} for name in EVALUATIONS
-    }
+    properties["significance"]["properties"]["primary"]["items"]["enum"] = list(EVALUATIONS)
     resources = schema["$defs"]["resources"]
     properties["resources"]["properties"] = {
         rule: {

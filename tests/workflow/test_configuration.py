@@ -91,7 +91,7 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         ("experiments/emoji/dataset", "digits", "emoji.dataset: a bimodal experiment needs captions, digits has none"),
         ("experiments/Bad Name", {}, "experiments: a name is made of lower-case letters"),
         ("significance/confidence", 95, "significance.confidence: must be below 1"),
-        ("significance/primary/lineal", ["top1"], "primary.lineal: unknown key; did you mean 'linear'?"),
+        ("significance/primary", ["lineal"], "primary[0]: unknown choice 'lineal'; did you mean 'linear'?"),
         ("resources/pretrian", {}, "resources.pretrian: unknown key; did you mean 'pretrain'?"),
     ],
 )
@@ -158,6 +158,22 @@ def test_false_switches_an_entry_off(config: dict[str, Any]) -> None:
     assert list(resolved["experiments"]) == ["fashion-mnist"]
     assert list(resolved["experiments"]["fashion-mnist"]["detectors"]) == ["none", "batch-quantile", "glofnd"]
     assert "transfer" not in resolved["experiments"]["fashion-mnist"]["evaluations"]
+
+
+def test_texts_of_the_command_line_are_read_as_what_the_schema_wants(config: dict[str, Any]) -> None:
+    """`snakemake --config seeds=[4,5]` hands everything inside brackets over as text."""
+    config["seeds"] = ["4", "5"]
+    config["experiments"]["emoji"] = "false"
+    fashion = config["experiments"]["fashion-mnist"]
+    fashion["training"] |= {"epochs": "30", "lr": "1e-2", "channels_last": "false"}
+    fashion["detectors"]["glofnd"]["clip"] = "null"
+    fashion["evaluations"]["linear"][0]["fractions"] = ["1", "0.5"]
+    resolved = resolve(config)
+    fashion = resolved["experiments"]["fashion-mnist"]
+    assert resolved["seeds"] == [4, 5] and list(resolved["experiments"]) == ["fashion-mnist"]
+    assert fashion["training"]["epochs"] == 30 and fashion["training"]["channels_last"] is False
+    assert fashion["training"]["lr"] == 0.01 and fashion["detectors"]["glofnd"]["clip"] is None
+    assert fashion["evaluations"]["linear"][0]["fractions"] == [1, 0.5]
 
 
 def test_one_method_under_two_labels(config: dict[str, Any]) -> None:

@@ -17,13 +17,14 @@ rule features:
     params:
         source=lambda wildcards: JOBS.feature_source(wildcards.run),
         splits=lambda wildcards: JOBS.feature_splits(wildcards.run),
+        prompts=lambda wildcards: JOBS.prompts(wildcards.run),
         out=lambda wildcards, output: JOBS.folder(output.manifest),
         shards=SHARDS,
     message:
         "Extracting features of {wildcards.run}"
     shell:
         "python -m evaluation features {params.source} --shards {params.shards:q} {params.splits}"
-        " --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        " {params.prompts} --out {params.out:q} --threads {threads} 2>&1 | tee {log:q} >&2"
 
 
 rule evaluate:
@@ -51,7 +52,7 @@ rule evaluate:
         "Evaluating {wildcards.run}: {wildcards.evaluation}"
     shell:
         "python -m evaluation {wildcards.evaluation} --features {params.features:q} {params.tasks}"
-        " --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        " --out {params.out:q} --threads {threads} 2>&1 | tee {log:q} >&2"
 
 
 rule discovery:
@@ -79,4 +80,4 @@ rule discovery:
         "Evaluating {wildcards.run}: discovery"
     shell:
         "python -m evaluation discovery --checkpoint {input.checkpoint:q} --shards {params.shards:q} {params.tasks}"
-        " --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        " --out {params.out:q} --threads {threads} 2>&1 | tee {log:q} >&2"

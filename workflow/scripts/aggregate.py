@@ -24,7 +24,7 @@ __all__ = ["COLUMNS", "KEY", "mean_table", "protocol_conflicts", "rows_of", "sum
 KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
 """What two values must share to be averaged or compared."""
 
-COLUMNS = [*KEY, "detector", "kind", "seed", "value", "stderr", "n", "chance", "higher_is_better"]
+COLUMNS = [*KEY, "detector", "kind", "seed", "value", "stderr", "n", "chance", "higher_is_better", "primary"]
 
 _TYPES: dict[str, Any] = {
     "fraction": "float64",
@@ -33,6 +33,7 @@ _TYPES: dict[str, Any] = {
     "chance": "float64",
     "n": "Int64",
     "seed": "int64",
+    "primary": "bool",
 }
 
 
@@ -50,7 +51,11 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         head = {key: run[key] for key in ("experiment", "objective", "detector", "kind", "seed")}
         head |= {"evaluation": found["evaluation"], "protocol": found["protocol"]}
         return [
-            {**head, **{key: metric.get(key) for key in COLUMNS if key not in head}, "value": metric["value"]}
+            {
+                **head,
+                **{key: metric.get(key) for key in COLUMNS if key not in head},
+                "primary": bool(metric.get("primary")),
+            }
             for metric in found["metrics"]
         ]
     except (KeyError, TypeError) as error:

@@ -3,8 +3,8 @@
     python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
         --out results/significance.csv
 
-One row per experiment, objective, detector and value. The comparisons named by `significance.primary` form one family
-per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
+One row per experiment, objective, detector and value. The main metrics of the evaluations in `significance.primary` form
+one family per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def comparisons(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame
                     "detector": detector,
                     "baseline": baseline,
                     "higher_is_better": bool(group["higher_is_better"].iloc[0]),
+                    "primary": bool(group["primary"].iloc[0]) and group["evaluation"].iloc[0] in settings["primary"],
                     "mean": method.mean(),
                     "sd": method.std(ddof=1) if len(method) > 1 else float("nan"),
                     "baseline_mean": reference.mean(),
@@ -58,18 +59,13 @@ def comparisons(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame
                 }
             )
     table = pd.DataFrame(rows)
-    return _corrected(table, settings["primary"]) if rows else table
+    return _corrected(table) if rows else table
 
 
-def _corrected(table: pd.DataFrame, primary: dict[str, list[str]]) -> pd.DataFrame:
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     """The table with Holm's correction over each experiment's primary comparisons."""
-    chosen = [
-        metric in primary.get(evaluation, ())
-        for evaluation, metric in zip(table["evaluation"], table["metric"], strict=True)
-    ]
-    table = table.assign(family="", family_size=pd.array([pd.NA] * len(table), "Int64"), p_holm=float("nan"))
-    for experiment, family in table[chosen].groupby("experiment"):
-        table.loc[family.index, "family"] = f"{experiment}: primary"
+    table = table.assign(family_size=pd.array([pd.NA] * len(table), "Int64"), p_holm=float("nan"))
+    for _, family in table[table["primary"]].groupby("experiment"):
         table.loc[family.index, "family_size"] = len(family)
         table.loc[family.index, "p_holm"] = holm(family["p_value"])
     return table
@@ -94,7 +90,7 @@ def main() -> None:
         raise SystemExit(2) from None
     with atomic_open(arguments.out, "w") as handle:
         table.to_csv(handle, index=False)
-    for experiment, family in table[table["family"] != ""].groupby("experiment"):
+    for experiment, family in table[table["primary"]].groupby("experiment"):
         print(f"{experiment}: {sentence(int(family['n'].max()), len(family), 1 - settings['confidence'])}")
 
 
