@@ -15,7 +15,7 @@ from evaluation.tasks import ZeroShotTask
 from glofnd.data.stream import ShardStream
 from glofnd.encoders import build_model
 from glofnd.files import sha256
-from glofnd.pretraining import checkpoint
+from glofnd import checkpoint
 from glofnd.provenance import Stopwatch, config_hash, provenance
 
 __all__ = ["BASELINES", "extract", "from_baseline", "from_checkpoint"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from glofnd.checkpoint import config_of, read
 from glofnd.encoders.model import Model
 from glofnd.registry import ENCODERS, load
 
@@ -25,8 +26,6 @@ def build_model(run_config: dict[str, Any]) -> Model:
 
 def load_model(checkpoint: str | os.PathLike[str]) -> Model:
     """The model of a checkpoint, in evaluation mode."""
-    from glofnd.pretraining.checkpoint import config_of, read
-
     state = read(checkpoint)
     model = build_model(config_of(state))
     model.load_state_dict(state["model"])

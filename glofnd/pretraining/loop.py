@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
 from glofnd.detectors import build_detector
 from glofnd.encoders import build_model
 from glofnd.files import sha256, write_json
 from glofnd.objectives import build_objective
-from glofnd.pretraining import checkpoint
 from glofnd.pretraining.history import EpochRecord
 from glofnd.pretraining.optimiser import build_optimiser, set_rate
 from glofnd.pretraining.pairs import embed_pair, truth
@@ -73,9 +73,6 @@ class _Run:
         self.stream = ShardStream(
             shards, batch_size=training["batch_size"], seed=config["seed"], workers=training["workers"]
         )
-        if self.stream.batches_per_epoch == 0:
-            size, samples = training["batch_size"], self.stream.samples
-            raise ValueError(f"training.batch_size: {size} is more than the {samples} samples in {shards}")
         layout = torch.channels_last if training["channels_last"] else torch.contiguous_format
         self.model = build_model(config).to(self.device).to(memory_format=layout).train()
         self.objective = _build_objective(config, self.stream.samples).to(self.device).train()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glofnd.pretraining import checkpoint
+from glofnd import checkpoint
 
 
 def state(**changes):
