@@ -2,11 +2,12 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
 from evaluation.significance import (
     bootstrap_interval,
@@ -126,6 +127,6 @@ def test_sentence_says_what_three_seeds_can_show() -> None:
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [0.1, math.nan]])
-def test_unusable_differences_are_refused(bad: list) -> None:
+def test_unusable_differences_are_refused(bad: list[Any]) -> None:
     with pytest.raises(ValueError, match="differences must be"):
         compare(bad)

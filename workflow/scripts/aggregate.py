@@ -50,16 +50,14 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
         run = found["run"]
         head = {key: run[key] for key in ("experiment", "objective", "detector", "kind", "seed")}
         head |= {"evaluation": found["evaluation"], "protocol": found["protocol"]}
-        return [
-            {
-                **head,
-                **{key: metric.get(key) for key in COLUMNS if key not in head},
-                "primary": bool(metric.get("primary")),
-            }
-            for metric in found["metrics"]
-        ]
+        return [{**dict.fromkeys(COLUMNS), **_values(metric), **head} for metric in found["metrics"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: no {error}; delete the file and run again") from error
+
+
+def _values(metric: dict[str, Any]) -> dict[str, Any]:
+    known = {key: value for key, value in metric.items() if key in COLUMNS}
+    return {**known, "value": metric["value"], "primary": bool(metric.get("primary"))}
 
 
 def summary_table(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -3,8 +3,8 @@
     python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
         --out results/significance.csv
 
-One row per experiment, objective, detector and value. The main metrics of the evaluations in `significance.primary` form
-one family per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
+One row per experiment, objective, detector and value. The main metrics of the evaluations in `significance.primary`
+form one family per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
 """
 
 from __future__ import annotations
