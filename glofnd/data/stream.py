@@ -104,7 +104,12 @@ class ShardStream:
 
         Every rank yields the same number of batches; without `drop_last` the parts of the last may differ by one sample
         or be empty.
+
+        Raises:
+            ValueError: when the epoch has no such batch (the number after the last one is allowed and gives nothing).
         """
+        if not 0 <= start_batch <= self.batches_per_epoch:
+            raise ValueError(f"start_batch {start_batch} is outside the epoch's {self.batches_per_epoch} batches")
         order = self.order(epoch)
         batches = (order[n * self.batch_size :][: self.batch_size] for n in range(start_batch, self.batches_per_epoch))
         return self._read((np.array_split(batch, self.world)[self.rank] for batch in batches), epoch)

@@ -90,8 +90,9 @@ def write_shards(
     total = len(split)
     if total < shards:
         raise ValueError(
-            f"{head['dataset']}/{head['split']}: {total} samples do not fill {shards} shards; ask for fewer"
+            f"{head['dataset']}/{head['split']}: {total} samples for {shards} shards; ask for fewer shards"
         )
+    split.check()
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
     for stale in out.glob("*.tar"):

@@ -44,10 +44,6 @@ def _resized_png(size: int, picture: Pictures) -> bytes:
 
 
 def _split(pictures: Pictures, labels: Labels, chosen: Labels, names: list[str], size: int) -> Split:
-    if len(pictures) != len(labels) or labels.min() < 0 or labels.max() >= len(names):
-        raise ValueError(
-            f"{len(pictures)} pictures and {len(labels)} labels below {len(names)} do not fit; fetch again"
-        )
     return Split(
         classes={"label": names},
         labels={"label": labels[chosen].tolist()},
@@ -57,11 +53,24 @@ def _split(pictures: Pictures, labels: Labels, chosen: Labels, names: list[str],
     )
 
 
+def _labels(path: Path, labels: npt.NDArray[Any], pictures: int, classes: int) -> Labels:
+    """The labels of `path`, checked."""
+    if labels.shape != (pictures,):
+        raise ValueError(f"{path}: {len(labels)} labels for {pictures} pictures; fetch them again")
+    if len(wrong := np.flatnonzero((labels < 0) | (labels >= classes))):
+        label, sample = labels[wrong[0]], wrong[0]
+        raise ValueError(
+            f"{path}: label {label} of sample {sample} is out of range for {classes} classes; fetch it again"
+        )
+    return labels.astype(np.int64)
+
+
 def fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """A class-stratified subset of the published train or test split."""
     prefix = {"train": "train", "test": "t10k"}[split]
     pictures = read_idx(raw / f"{prefix}-images-idx3-ubyte")
-    labels = read_idx(raw / f"{prefix}-labels-idx1-ubyte").astype(np.int64)
+    path = raw / f"{prefix}-labels-idx1-ubyte"
+    labels = _labels(path, read_idx(path), len(pictures), len(_FASHION))
     chosen = stratified(labels, parameters[f"{split}_samples"], parameters["split_seed"])
     return _split(pictures, labels, chosen, _FASHION, parameters["image_size"])
 
@@ -69,7 +78,8 @@ def fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
 def _own_split(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """Sets without a published split: a stratified test set is drawn first, the train set from the rest."""
     pictures = np.load(raw / "images.npy", allow_pickle=False)
-    labels = np.load(raw / "labels.npy", allow_pickle=False)
+    path = raw / "labels.npy"
+    labels = _labels(path, np.load(path, allow_pickle=False), len(pictures), len(_DIGITS))
     chosen = stratified(labels, parameters["test_samples"], parameters["split_seed"])
     if split == "train":
         rest = np.setdiff1d(np.arange(len(labels)), chosen)
