@@ -95,7 +95,7 @@ def _answer(results: Results, experiment: str, objective: str, here: Chosen, loo
     rivals = [d for d in detectors if d not in (oracle, results.reference)]
     shares = _oracle_shares(here, oracle, rivals) if oracle else []
     if oracle:
-        sentences.append(_oracle_sentence(oracle, ours, shares))
+        sentences.append(_oracle_sentence(oracle, ours, shares, f"{100 * results.confidence:g} %"))
     sentences += _false_negatives(results, experiment, objective)
     return Answer(
         experiment,
@@ -166,7 +166,7 @@ def _oracle_shares(here: Chosen, oracle: str, rivals: list[str]) -> list[OracleS
     ]
 
 
-def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare]) -> str:
+def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare], level: str) -> str:
     if not shares:
         return f"The detector {oracle}, which drops by the labels, has no tested result yet."
     ordered = sorted(shares, key=lambda s: s.oracle.difference)
@@ -178,9 +178,9 @@ def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare]) ->
         f"The upper bound ({oracle}: drops exactly the false negatives, by their labels) changes the score by {spread}"
     )
     if not clear:
-        return f"{text}; no interval lies above zero, so there is no proven gain to take a share of."
+        return f"{text}; no {level} interval lies above zero, so there is no proven gain to take a share of."
     if len(clear) < len(shares):
-        text += f"; its interval lies above zero in {len(clear)} of {len(shares)} comparisons"
+        text += f"; its own {level} interval lies above zero in {len(clear)} of {len(shares)} comparisons"
     for label in ours:
         known = sorted(100 * share for s in clear if (share := s.shares.get(label)) is not None)
         if known:

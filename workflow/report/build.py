@@ -59,11 +59,14 @@ def render(results: Results) -> str:
         "groupby_neighbours": _by_experiment,
         "interval_of": lambda effect: interval(effect.low, effect.high),
     }
-    environment.globals |= {
-        "icon": lambda label: marker_icon(looks[label]) if label in looks else "",
-        "columns_of": lambda table: main_columns(results, table),
-        "slot": lambda label: f"d{looks[label].slot}" if label in looks else "",
-    }
+
+    def icon(label: str) -> Markup:
+        return marker_icon(looks[label]) if label in looks else Markup("")
+
+    def slot(label: str) -> str:
+        return f"d{looks[label].slot}" if label in looks else ""
+
+    environment.globals.update(icon=icon, slot=slot, columns_of=main_columns)
     return environment.get_template("report.html.j2").render(
         results=results,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
@@ -76,7 +79,7 @@ def render(results: Results) -> str:
         forests=[
             plot
             for table in found
-            if table.evaluation != DISCOVERY and (plot := forest(table, looks, main_columns(results, table)[0]))
+            if table.evaluation != DISCOVERY and (plot := forest(table, looks, main_columns(table)[0]))
         ],
         curves=training_curves(results, looks),
         agreements={(one.experiment, one.objective): one for one in agreements(results)},

@@ -78,6 +78,7 @@ def _column(row: pd.Series) -> Column:
         float(row["fraction"]),
         bool(row["higher_is_better"]),
         float(row["chance"]),
+        bool(row["primary"]),
     )
 
 
@@ -150,17 +151,11 @@ def _mark_best(cells: dict[str, list[Cell | None]], roles: dict[str, str], colum
         cells[top][number] = Cell(rivals[top].values, True, rivals[top].effect)
 
 
-def main_columns(results: Results, table: Table) -> tuple[list[int], list[int]]:
-    """Numbers of the columns that every reader needs (the task's own metric), and of the others.
-
-    An evaluation whose tasks name no metric has main columns only.
-    """
-    tasks = results.config["experiments"][table.experiment].get("evaluations", {}).get(table.evaluation) or []
-    wanted = {task["metric"] for task in tasks if "metric" in task}
-    main = [n for n, column in enumerate(table.columns) if not wanted or column.metric.split("@")[0] in wanted]
-    if not main:
-        main = list(range(len(table.columns)))
-    return main, [number for number in range(len(table.columns)) if number not in main]
+def main_columns(table: Table) -> tuple[list[int], list[int]]:
+    """Numbers of the columns that every reader needs (the main metric of each task), and of the others."""
+    numbers = range(len(table.columns))
+    main = [number for number in numbers if table.columns[number].primary] or list(numbers)
+    return main, [number for number in numbers if number not in main]
 
 
 def headline(results: Results, found: Sequence[Table]) -> Iterator[tuple[Table, list[int]]]:
@@ -170,7 +165,6 @@ def headline(results: Results, found: Sequence[Table]) -> Iterator[tuple[Table, 
         a table and the numbers of its primary columns.
     """
     for table in found:
-        wanted = results.primary.get(table.evaluation, [])
-        chosen = [number for number, column in enumerate(table.columns) if column.metric in wanted]
-        if chosen:
+        chosen = [number for number, column in enumerate(table.columns) if column.primary]
+        if chosen and table.evaluation in results.primary:
             yield table, chosen

@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import IO
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from workflow.report.appearance import Look
 from workflow.report.build import looks_of
 from workflow.report.comparisons import headline, tables
-from workflow.report.gallery import Anchor, Gallery, galleries
+from workflow.report.gallery import Gallery, galleries
 from workflow.report.inputs import ReportError, Results
 from workflow.report.table import Effect, Table
 
@@ -25,6 +27,7 @@ _MARKERS = ("o", "D", "s", "^", "v", "|", "*", "h")
 
 _WRONG = "#c1121f"
 _ANCHORS, _FINDS = 3, 6
+_LINE = 1.3
 
 _Line = tuple[str, Effect | None]
 """A detector with its effect, or a heading without one."""
@@ -55,13 +58,8 @@ def overview(results: Results, file: IO[bytes]) -> None:
     ):
         _forest(axes, title, lines, rows, looks, results)
     if shown:
-        for part, gallery in zip(parts[1, 0].subfigures(1, len(shown), squeeze=False)[0], shown, strict=True):
-            grid = part.subplots(_ANCHORS, _FINDS + 1, squeeze=False)
-            part.suptitle(
-                f"Found by {gallery.run.detector} on {gallery.run.experiment}: anchor, then finds", fontsize=10
-            )
-            for line, axes_row in enumerate(grid):
-                _strip(axes_row, gallery.anchors[line] if line < len(gallery.anchors) else None)
+        for axes, gallery in zip(parts[1, 0].subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+            _strip(axes, gallery)
     figure.savefig(file, format="png", metadata={"Software": None})
 
 
@@ -111,22 +109,29 @@ def _forest(
         axes.spines[side].set_visible(False)
 
 
-def _strip(axes_row: Sequence[Axes], anchor: Anchor | None) -> None:
-    for axes in axes_row:
-        axes.set_axis_off()
-    if anchor is None:
-        return
-    axes_row[0].imshow(anchor.image, interpolation="nearest")
-    axes_row[0].set_title(anchor.name, fontsize=7, fontweight="bold", pad=3)
-    for axes, find in zip(axes_row[1:], anchor.finds, strict=False):
-        axes.imshow(find.image, interpolation="nearest")
-        mark = "" if find.correct else "wrong, "
-        axes.set_title(f"{mark}{find.similarity:.2f}", fontsize=7, pad=3, color="#222222" if find.correct else _WRONG)
-        if not find.correct:
-            axes.plot([0.02, 0.98], [0.02, 0.98], color=_WRONG, linewidth=1.6, transform=axes.transAxes)
-            axes.plot([0.02, 0.98], [0.98, 0.02], color=_WRONG, linewidth=1.6, transform=axes.transAxes)
-            axes.add_patch(
-                Rectangle(
-                    (0, 0), 1, 1, fill=False, edgecolor=_WRONG, linewidth=2.2, linestyle="--", transform=axes.transAxes
-                )
+def _strip(axes: Axes, gallery: Gallery) -> None:
+    """The first anchors that have finds, one a line; each picture takes a unit square, with a line of text above it."""
+    axes.set_title(f"Found by {gallery.run.detector} on {gallery.run.experiment}: anchor, then finds", fontsize=10)
+    axes.set_axis_off()
+    for line, anchor in enumerate([anchor for anchor in gallery.anchors if anchor.finds][:_ANCHORS]):
+        y = line * _LINE
+        _picture(axes, anchor.image, 0.0, y)
+        axes.text(0.5, y - 0.06, anchor.name, fontsize=7, fontweight="bold", ha="center", va="bottom")
+        for place, find in enumerate(anchor.finds[:_FINDS]):
+            x = 1.25 + place * 1.1
+            _picture(axes, find.image, x, y)
+            text, colour = (
+                (f"{find.similarity:.2f}", "#222222") if find.correct else (f"wrong {find.similarity:.2f}", _WRONG)
             )
+            axes.text(x + 0.5, y - 0.06, text, fontsize=7, color=colour, ha="center", va="bottom")
+            if not find.correct:
+                for ends in ([y, y + 1], [y + 1, y]):
+                    axes.plot([x, x + 1], ends, color=_WRONG, linewidth=1.6)
+                axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=_WRONG, linewidth=2.0, linestyle="--"))
+    axes.set_xlim(-0.1, 1.25 + _FINDS * 1.1)
+    axes.set_ylim(_ANCHORS * _LINE - 0.2, -0.35)
+    axes.set_aspect("equal")
+
+
+def _picture(axes: Axes, image: NDArray[np.uint8], x: float, y: float) -> None:
+    axes.imshow(image, extent=(x, x + 1, y + 1, y), interpolation="nearest", aspect="auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 __all__ = [
     "FORMATS",
@@ -37,6 +38,7 @@ _METRICS = {
     "top1": "top-1",
     "top5": "top-5",
     "mean-per-class": "mean per class",
+    "f1": "F1",
 }
 
 
@@ -96,8 +98,13 @@ def evaluation_name(evaluation: str) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """Readable name of a metric; an unknown one keeps its own name with spaces."""
-    return _METRICS.get(metric, metric.replace("_", " "))
+    """Readable name of a metric; `@label` names the label field it was computed for."""
+    name, _, label = metric.partition("@")
+    text = _METRICS.get(name)
+    if text is None:
+        recall = re.fullmatch(r"(.*)-recall-at-(\d+)", name)
+        text = f"{recall[1].replace('-', ' ')} R@{recall[2]}" if recall else name.replace("-", " ").replace("_", " ")
+    return f"{text} ({label})" if label else text
 
 
 def fraction_name(fraction: float) -> str:

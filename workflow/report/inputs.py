@@ -14,14 +14,12 @@ import pandas as pd
 
 from glofnd.files import read_json
 from workflow.grid import Grid, Run
+from workflow.scripts.aggregate import KEY
 
-__all__ = ["KEY", "ReportError", "Results", "read_results"]
+__all__ = ["ReportError", "Results", "read_results"]
 
-KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
-"""What numbers must share to stand in one column of a table."""
-
-_SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance"]
-_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "family", "p_holm"]
+_SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance", "primary"]
+_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
 
 
 class ReportError(ValueError):
@@ -35,7 +33,7 @@ class Results:
     Attributes:
         config: the resolved config of the benchmark.
         grid: its runs and paths.
-        summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance).
+        summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance, primary).
         significance: one row per detector and column against the reference detector; empty where none was asked for.
         histories: run id -> the epochs of its history.json.
         provenance: run id -> provenance of its training.
@@ -61,9 +59,9 @@ class Results:
         return float((self.config.get("significance") or {}).get("confidence", 0.95))
 
     @property
-    def primary(self) -> dict[str, list[str]]:
-        """evaluation -> metrics of the comparisons that the answer rests on, fixed in the config before any result."""
-        return (self.config.get("significance") or {}).get("primary") or {}
+    def primary(self) -> list[str]:
+        """Evaluations whose main metrics the answer rests on, fixed in the config before any result."""
+        return (self.config.get("significance") or {}).get("primary") or []
 
     def runs(self, experiment: str, objective: str, detector: str) -> list[Run]:
         """The trained runs of one method, by seed in the order of the config."""

@@ -15,7 +15,10 @@ __all__ = ["Cell", "Column", "ColumnGroup", "Effect", "Row", "Table"]
 
 @dataclass(frozen=True)
 class Column:
-    """What is measured: one data set, split, metric and share of labels (NaN: no such thing)."""
+    """What is measured: one data set, split, metric and share of labels (NaN: no such thing).
+
+    `primary`: whether the metric is the main one of its task. `chance`: value of guessing at random, NaN if unknown.
+    """
 
     dataset: str
     split: str
@@ -23,6 +26,7 @@ class Column:
     fraction: float
     higher_is_better: bool = True
     chance: float = math.nan
+    primary: bool = False
 
 
 @dataclass(frozen=True)
