@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -56,4 +57,10 @@ def open_clip_model(model: str) -> BimodalModel:
     config = open_clip.get_model_config(model)
     if config is None:
         raise ValueError(f"encoder.model: open_clip knows no {model!r}; choose from open_clip.list_models()")
-    return BimodalModel(open_clip.create_model(model, load_weights=False), config["text_cfg"].get("context_length", 77))
+    # open_clip warns that the weights are random, which is what pretraining starts from.
+    logging.disable(logging.WARNING)
+    try:
+        clip = open_clip.create_model(model, load_weights=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    return BimodalModel(clip, config["text_cfg"].get("context_length", 77))
