@@ -53,6 +53,8 @@ rule all:
         f"{RESULTS}/report.html",
         f"{RESULTS}/mlflow-import.json",
         [f"{RESULTS}/significance.csv"] if BENCHMARK["significance"] else [],
+    message:
+        "Everything is in {RESULTS}"
 
 
 include: "workflow/rules/data.smk"

@@ -122,6 +122,19 @@ def _detector(config: Config, name: str, label: str) -> Iterator[str]:
         )
 
 
+def _learner(config: Config, name: str, label: str) -> Iterator[str]:
+    """Options that only one learner of thresholds has."""
+    detector = config["experiments"][name]["detectors"][label]
+    if detector.get("learner") != "moments":
+        return
+    descent = {"init": "one", "normalize_gradient": False, "clip": None}
+    for key in (key for key, default in descent.items() if detector[key] != default):
+        yield (
+            f"experiments.{name}.detectors.{label}.{key}: learner 'moments' has no such option; leave it out, or take "
+            "learner adam or sgd"
+        )
+
+
 def _labels(config: Config, name: str) -> Iterator[str]:
     for label, group in RESERVED.items():
         if label in config["experiments"][name][group]:
@@ -162,7 +175,8 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
             partial(check, config, name)
             for check in (_training_data, _schedule, _views, _labels, _significance_baseline)
         ]
-        checks += [partial(_detector, config, name, label) for label in _keys(experiment.get("detectors"))]
+        for label in _keys(experiment.get("detectors")):
+            checks += [partial(_detector, config, name, label), partial(_learner, config, name, label)]
         checks += [partial(_tasks, config, name, label) for label in _keys(experiment.get("evaluations"))]
     found: list[str] = []
     for check in checks:

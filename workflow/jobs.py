@@ -65,6 +65,10 @@ class Jobs:
         experiment = self.config["experiments"][name.split("/")[0]]
         return self.manifest(experiment["dataset"], experiment["split"])
 
+    def training_threads(self, name: str) -> int:
+        """CPU threads of a run or trunk of that id."""
+        return int(self.config["experiments"][name.split("/")[0]]["training"]["threads"])
+
     def _trunk(self, trunk: str, epoch: int) -> Trunk:
         experiment, objective, seed = trunk.split("/")
         return Trunk(experiment, objective, int(seed.removeprefix("seed")), epoch)

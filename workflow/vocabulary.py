@@ -11,7 +11,7 @@ import yaml
 
 from evaluation.registry import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset
-from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, Entry
+from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, Entry
 from workflow.schema import Schema, nearest
 
 __all__ = ["RULES", "schema_for"]
@@ -119,6 +119,7 @@ def _experiment(where: str, value: object, datasets: dict[str, Any], unknown: li
     schema: Schema = deepcopy(_base()["$defs"]["experiment"])
     experiment, properties = _mapping(value), schema["properties"]
     modality = experiment.get("modality")
+    properties["training"]["properties"], properties["views"]["properties"] = TRAINING, VIEWS
     entry = _catalogued(datasets, experiment.get("dataset"))
     properties["label"]["default"] = entry.label if entry else "label"
     for group, registry in (("objectives", OBJECTIVES), ("detectors", DETECTORS)):
@@ -167,6 +168,7 @@ def schema_for(config: dict[str, Any]) -> tuple[Schema, list[str]]:
             "properties": {
                 key: {**fragment, "default": special.get(key, fragment["default"])}
                 for key, fragment in resources["properties"].items()
+                if (rule, key) != ("pretrain", "threads")
             },
         }
         for rule, special in RULES.items()

@@ -13,7 +13,7 @@ rule trunk:
     benchmark:
         f"{RESULTS}/benchmarks/trunk/{{trunk}}/epoch{{epoch}}.tsv"
     priority: 100
-    threads: RESOURCES["pretrain"]["threads"]
+    threads: lambda wildcards: JOBS.training_threads(wildcards.trunk)
     resources:
         mem_mb=RESOURCES["pretrain"]["mem_mb"],
         runtime=RESOURCES["pretrain"]["runtime"],
@@ -43,7 +43,7 @@ rule pretrain:
     benchmark:
         f"{RESULTS}/benchmarks/pretrain/{{run}}.tsv"
     priority: 50
-    threads: RESOURCES["pretrain"]["threads"]
+    threads: lambda wildcards: JOBS.training_threads(wildcards.run)
     resources:
         mem_mb=RESOURCES["pretrain"]["mem_mb"],
         runtime=RESOURCES["pretrain"]["runtime"],
