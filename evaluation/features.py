@@ -12,10 +12,10 @@ from evaluation.embedding import class_prompts, embed_split, model_encoder, raw_
 from evaluation.feature_store import FeatureStore, StoreWriter, split_name
 from evaluation.results import run_identity
 from evaluation.tasks import ZeroShotTask
+from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
 from glofnd.encoders import build_model
 from glofnd.files import sha256
-from glofnd import checkpoint
 from glofnd.provenance import Stopwatch, config_hash, provenance
 
 __all__ = ["BASELINES", "extract", "from_baseline", "from_checkpoint"]
@@ -68,7 +68,7 @@ def extract(
     watch = Stopwatch()
     torch.set_num_threads(threads)
     if model is not None:
-        model.to(device="cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()
+        model.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last).eval()
     modality = "unimodal" if model is None else model.modality
     writer = StoreWriter(out, {"run": run_identity(config), "modality": modality, "source": source})
     text_model = model if modality == "bimodal" else None
