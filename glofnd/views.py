@@ -91,6 +91,8 @@ class TwoViews:
         for name, (low, high) in ranges.items():
             if not 0 < low <= high:
                 raise ValueError(f"views.{name}: [{low}, {high}] is no range of positive numbers")
+        if size is not None and size < 1:
+            raise ValueError(f"views.size: {size} is no number of pixels")
         if crop_scale[1] > 1:
             raise ValueError(f"views.crop_scale: {crop_scale[1]} is more than the whole picture")
         shares = {

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torchvision.transforms import functional as reference
+
+from glofnd.colour import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    gaussian_blur,
+    luma,
+)
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(6, 3, 12, 10, generator=generator, dtype=torch.float64)
+    pictures[4] = pictures[4, :1]  # grey
+    pictures[5] = (pictures[5] > 0.5).double()  # pure colours, black and white
+    return pictures
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "factors"),
+    [
+        (adjust_brightness, reference.adjust_brightness, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+        (adjust_contrast, reference.adjust_contrast, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+        (adjust_saturation, reference.adjust_saturation, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+        (adjust_hue, reference.adjust_hue, [-0.5, -0.1, 0.0, 0.07, 0.5, 0.3]),
+    ],
+)
+def test_equal_to_torchvision_picture_by_picture(images, ours, theirs, factors):
+    result = ours(images, torch.tensor(factors, dtype=torch.float64))
+    for picture, factor, ours_one in zip(images, factors, result, strict=True):
+        torch.testing.assert_close(ours_one, theirs(picture, factor), atol=1e-6, rtol=0)
+
+
+def test_grey_value(images):
+    torch.testing.assert_close(luma(images), reference.rgb_to_grayscale(images), atol=1e-12, rtol=0)
+    assert luma(images[:, :1]) is not None and torch.equal(luma(images[:, :1]), images[:, :1])
+
+
+def test_contrast_of_one_channel(images):
+    grey = images[:, :1]
+    result = adjust_contrast(grey, torch.full((6,), 0.4, dtype=torch.float64))
+    for picture, one in zip(grey, result, strict=True):
+        torch.testing.assert_close(one, reference.adjust_contrast(picture, 0.4), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("kernel", [3, 7])
+def test_blur_is_torchvisions_with_reflected_borders(images, kernel):
+    sigmas = [0.1, 0.5, 1.0, 1.5, 2.0, 3.0]
+    result = gaussian_blur(images, torch.tensor(sigmas, dtype=torch.float64), kernel)
+    for picture, sigma, one in zip(images, sigmas, result, strict=True):
+        expected = reference.gaussian_blur(picture, [kernel, kernel], [sigma, sigma])
+        torch.testing.assert_close(one, expected, atol=1e-7, rtol=0)

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from glofnd.counter_random import permutation, philox, uniform
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        ((0, 0, 0, 0), 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((2**32 - 1,) * 4, 2**64 - 1, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            0x299F31D0A4093822,
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_known_answers_of_philox4x32_10(counter, key, expected):
+    """Test vectors of the Random123 distribution (kat_vectors)."""
+    assert tuple(int(word) for word in philox(counter, key)) == expected
+
+
+def test_a_row_depends_on_its_own_index_alone():
+    index = np.array([5, 2**40 + 5, 0, 7])
+    whole = uniform(index, 9, seed=3, epoch=2, stream=1)
+    assert whole.shape == (4, 9) and whole.min() >= 0 and whole.max() < 1
+    for row, value in enumerate(index):
+        assert (uniform(np.array([value]), 9, seed=3, epoch=2, stream=1) == whole[row]).all()
+    assert (uniform(index, 5, seed=3, epoch=2, stream=1) == whole[:, :5]).all()
+    assert len(np.unique(whole)) == whole.size
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"epoch": 3}, {"stream": 2}])
+def test_seed_epoch_and_stream_matter(change):
+    index = np.arange(50)
+    same = {"seed": 3, "epoch": 2, "stream": 1}
+    plain, other = uniform(index, 8, **same), uniform(index, 8, **{**same, **change})
+    assert (plain != other).all()
+    assert abs(np.corrcoef(plain.ravel(), other.ravel())[0, 1]) < 0.2
+
+
+def test_numbers_are_uniform_and_uncorrelated():
+    numbers = uniform(np.arange(4000), 8, seed=1, epoch=0, stream=0)
+    assert kstest(numbers.ravel(), "uniform").pvalue > 0.01
+    correlation = np.corrcoef(numbers.T) - np.eye(8)
+    assert abs(correlation).max() < 0.07
+
+
+def test_permutations():
+    orders = [permutation(500, seed=s, epoch=e, stream=t) for s in (0, 1) for e in (0, 1) for t in (0, 1)]
+    for order in orders:
+        assert (np.sort(order) == np.arange(500)).all()
+    assert len({order.tobytes() for order in orders}) == 8
+    assert (permutation(500, seed=1, epoch=1, stream=1) == orders[-1]).all()
+    assert permutation(0, seed=0).shape == (0,)
