@@ -25,6 +25,9 @@ FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 EMOJI = ["grinning face", "red heart", "dog face", "pizza", "rocket"]
 
 
+DISCOVERED = ("precision", "recall", "f1", "f1_per_anchor", "dropped_share", "base_rate", "threshold_error", "exact_f1")
+
+
 def config(folder: Path) -> dict[str, Any]:
     """A resolved config of one unimodal and one bimodal experiment."""
     training = {"epochs": 12, "batch_size": 256, "precision": "bf16", "optimizer": "adamw", "lr": 0.001}
@@ -142,7 +145,7 @@ def _rows(settings: dict[str, Any], gains: dict[str, float], rng: np.random.Gene
                 add("baseline", baseline, "baseline", seed, column, 0.8 * column[5] - 0.1 * number)
         for seed in settings["seeds"]:
             for detector in experiment["detectors"]:
-                for metric in ("precision", "recall", "f1", "precision_per_anchor", "dropped_share", "threshold_error"):
+                for metric in DISCOVERED:
                     level = QUALITY.get(detector, 0.0) + rng.normal(0, 0.004) * (detector not in ("none", "oracle"))
                     discovery: Column = (
                         "discovery", experiment["dataset"], "train", metric, None, 0.0, metric != "threshold_error",

@@ -152,6 +152,19 @@ def test_the_oracle_is_never_best(document: html.HtmlElement) -> None:
     assert best and all("oracle" not in text(row.xpath("./th")[0]) for row in best)
 
 
+def test_discovery_marks_no_description_as_best_and_shows_similarities_as_such(document: html.HtmlElement) -> None:
+    table = document.xpath("//section[@id='discovery']//table")[0]
+    names = [text(head) for head in table.xpath("./thead/tr[2]/th")]
+    assert names[0] == "precision" and "exact f1" not in names
+    cells = table.xpath("./tbody/tr[th//text()[contains(., 'glofnd')]]/td")
+    shown = dict(zip(names, cells, strict=True))
+    assert "best" in shown["F1"].get("class")
+    assert all("best" not in shown[name].get("class") for name in ("dropped share", "base rate"))
+    assert re.match(r"(★ best )?0\.\d{3}", text(shown["threshold errorlower is better"]))
+    assert "alpha 0.1" in text(table.xpath("./tbody/tr[3]/th")[0])
+    assert "chance" not in text(table)
+
+
 # The answer turns with the numbers
 
 

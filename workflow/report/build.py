@@ -12,7 +12,7 @@ from markupsafe import Markup
 from workflow.report.agreement import agreements
 from workflow.report.answers import answers
 from workflow.report.appearance import LOOKS, Look, assign_looks
-from workflow.report.comparisons import DISCOVERY, main_columns, tables
+from workflow.report.comparisons import DISCOVERY, discovery_parts, main_columns, tables
 from workflow.report.curves import training_curves
 from workflow.report.forest import forest
 from workflow.report.formats import FORMATS, interval
@@ -66,7 +66,7 @@ def render(results: Results) -> str:
     def slot(label: str) -> str:
         return f"d{looks[label].slot}" if label in looks else ""
 
-    environment.globals.update(icon=icon, slot=slot, columns_of=main_columns)
+    environment.globals.update(icon=icon, slot=slot, columns_of=main_columns, discovery_parts=discovery_parts)
     return environment.get_template("report.html.j2").render(
         results=results,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),

@@ -11,10 +11,19 @@ from workflow.grid import BASELINE
 from workflow.report.inputs import Results
 from workflow.report.table import Cell, Column, Effect, Row, Table
 
-__all__ = ["DISCOVERY", "headline", "main_columns", "tables"]
+__all__ = ["DISCOVERY", "discovery_parts", "headline", "main_columns", "tables"]
 
 CHANCE = "chance"
 DISCOVERY = "discovery"
+NEUTRAL = ("base_rate", "dropped_share")
+"""Metrics of discovery that describe, so that none is best."""
+
+
+_DISCOVERED = (
+    *("precision", "recall", "f1"),
+    *("precision_per_anchor", "recall_per_anchor", "f1_per_anchor"),
+    *("dropped_share", "base_rate", "threshold_error"),
+)
 
 
 def tables(results: Results) -> list[Table]:
@@ -63,7 +72,7 @@ def _table(
     for name in baselines["detector"].unique():
         found = [_values(baselines, str(name), column) for column in columns]
         rows.append(Row(str(name), "baseline", [Cell(seeds) if seeds else None for seeds in found]))
-    if any(not math.isnan(column.chance) for column in columns):
+    if evaluation != DISCOVERY and any(not math.isnan(column.chance) for column in columns):
         chance = [None if math.isnan(column.chance) else Cell({0: column.chance}) for column in columns]
         rows.append(Row(CHANCE, "baseline", chance))
     home = results.config["experiments"][experiment]["dataset"]
@@ -144,7 +153,7 @@ def _mark_best(cells: dict[str, list[Cell | None]], roles: dict[str, str], colum
             for label, row in cells.items()
             if roles[label] != "upper bound" and (cell := row[number]) is not None
         }
-        if len(rivals) < 2:
+        if len(rivals) < 2 or column.metric.endswith(NEUTRAL):
             continue
         means = {label: cell.mean if column.higher_is_better else -cell.mean for label, cell in rivals.items()}
         top = max(means, key=lambda label: means[label])
@@ -156,6 +165,19 @@ def main_columns(table: Table) -> tuple[list[int], list[int]]:
     numbers = range(len(table.columns))
     main = [number for number in numbers if table.columns[number].primary] or list(numbers)
     return main, [number for number in numbers if number not in main]
+
+
+def discovery_parts(table: Table) -> list[tuple[str, Table]]:
+    """A table of discovery by what its columns are about: each modality's anchors, then everything else."""
+    numbers = {column.metric: number for number, column in enumerate(table.columns)}
+    found, shown = [], set()
+    for modality, prefix in (("image", ""), ("text", "text_")):
+        chosen = [numbers[prefix + name] for name in _DISCOVERED if prefix + name in numbers]
+        if chosen:
+            found.append((f"{modality} anchors", table.part(chosen)))
+            shown |= set(chosen)
+    rest = [number for number in range(len(table.columns)) if number not in shown]
+    return [*found, ("more", table.part(rest))] if rest else found
 
 
 def headline(results: Results, found: Sequence[Table]) -> Iterator[tuple[Table, list[int]]]:
