@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FILL", "TREATMENTS", "Batch", "Detector", "Screening"]
+from glofnd.detectors.tile import Tile
 
-# Similarity that stands for "no candidate" (an anchor's own columns): below every threshold, and exp(FILL / tau) is 0.
-FILL = -1e6
+__all__ = ["TREATMENTS", "Batch", "Detector", "Screening"]
 
 TREATMENTS = ("eliminate", "attract")
 
@@ -39,12 +38,11 @@ class Batch:
 class Screening:
     """A detector at work on one batch. Nothing reaches the detector's state before `commit`.
 
-    Similarities come in tiles [V, t, M]: V views of t consecutive anchors against M candidates; an anchor's own columns
-    hold `FILL`.
+    Similarities come in tiles of t anchors, as `Tile` says.
 
     Attributes:
         prepass: the rule needs all tiles (`learn`, then `settle`) before it can judge the first.
-        filtering: whether `dropped` is to be asked in this epoch.
+        filtering: whether `keep` is to be asked in this epoch.
     """
 
     prepass = False
@@ -53,21 +51,21 @@ class Screening:
         self.batch, self.filtering = batch, filtering
         self.learning = learning and batch.training and batch.negatives > 0
 
-    def learn(self, rows: slice, similarity: Tensor) -> None:
-        """Take in one tile [V, t, M] of the anchors `rows`."""
+    def learn(self, tile: Tile) -> None:
+        """Take in one tile."""
 
     def settle(self) -> None:
         """All tiles have been seen (only where `prepass`)."""
 
-    def threshold(self, rows: slice, similarity: Tensor) -> Tensor | None:
+    def threshold(self, tile: Tile) -> Tensor | None:
         """The similarity above which a negative is dropped, [V, t]; None where there is no such number."""
         raise NotImplementedError
 
-    def dropped(self, rows: slice, similarity: Tensor) -> Tensor:
-        """Which candidates of the tile are false negatives, bool [V, t, M]."""
-        threshold = self.threshold(rows, similarity)
-        assert threshold is not None, "a rule without thresholds overrides `dropped`"
-        return similarity > threshold.to(similarity.dtype).unsqueeze(-1)
+    def keep(self, tile: Tile) -> Tensor:
+        """0 for the false negatives of the tile, 1 for all else and own columns; shape and dtype of `similarity`."""
+        threshold = self.threshold(tile)
+        assert threshold is not None, "a rule without thresholds overrides `keep`"
+        return tile.keep(threshold)
 
     def commit(self) -> None:
         """Write what was learned into the detector's state."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
 from glofnd.detectors.quantile import upper_quantile
+from glofnd.detectors.tile import Tile
 
 __all__ = ["BatchQuantile"]
 
@@ -38,5 +39,5 @@ class _BatchQuantileScreening(Screening):
         super().__init__(batch, learning, filtering)
         self.alpha = alpha
 
-    def threshold(self, rows: slice, similarity: Tensor) -> Tensor:
-        return upper_quantile(similarity, self.alpha, self.batch.negatives)
+    def threshold(self, tile: Tile) -> Tensor:
+        return upper_quantile(tile.similarity, self.alpha, tile.negatives)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
-from glofnd.detectors.learners import make_descent, share_above
+from glofnd.detectors.learners import make_descent
 from glofnd.detectors.quantile import upper_quantile
+from glofnd.detectors.tile import Tile
 
 __all__ = ["GlobalThreshold"]
 
@@ -69,12 +70,11 @@ class _GlobalScreening(Screening):
         self.state = {name: detector.get_buffer(name).clone() for name in detector.descent.columns}
         self.total = torch.zeros_like(self.state["threshold"])
 
-    def learn(self, rows: slice, similarity: Tensor) -> None:
+    def learn(self, tile: Tile) -> None:
         if self.quantile:
-            seen = upper_quantile(similarity, self.detector.alpha, self.batch.negatives).mean(0)
+            seen = upper_quantile(tile.similarity, self.detector.alpha, tile.negatives).mean(0)
         else:
-            share = share_above(similarity, self.state["threshold"], self.batch.negatives)
-            seen = self.detector.descent.gradient(share)
+            seen = self.detector.descent.gradient(tile.share_above(self.state["threshold"]))
         self.total = self.total + seen.sum()
 
     def settle(self) -> None:
@@ -84,8 +84,8 @@ class _GlobalScreening(Screening):
         else:
             self.state = self.detector.descent.step(self.state, mean, self.batch.epoch)
 
-    def threshold(self, rows: slice, similarity: Tensor) -> Tensor:
-        return self.state["threshold"].expand(similarity.shape[:2])
+    def threshold(self, tile: Tile) -> Tensor:
+        return self.state["threshold"].expand(tile.positive.shape)
 
     def commit(self) -> None:
         if self.learning:

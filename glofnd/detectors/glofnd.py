@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
-from glofnd.detectors.learners import make_descent, share_above
+from glofnd.detectors.learners import make_descent
 from glofnd.detectors.moments import MOMENTS_COLUMNS, TAIL_RATE, Moments, normal_tail
 from glofnd.detectors.quantile import upper_quantile
+from glofnd.detectors.tile import Tile
 from glofnd.state import SampleState
 
 __all__ = ["GloFND"]
@@ -89,9 +90,12 @@ class _SampleScreening(Screening):
         self.detector = detector
         self.rows = detector.state.read(batch.index)
 
-    def _store(self, rows: slice, values: dict[str, Tensor]) -> None:
+    def _load(self, tile: Tile) -> dict[str, Tensor]:
+        return {name: value[tile.rows] for name, value in self.rows.items()}
+
+    def _store(self, tile: Tile, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            self.rows[name][rows] = value.to(self.rows[name].dtype)
+            self.rows[name][tile.rows] = value.to(self.rows[name].dtype)
 
     def commit(self) -> None:
         if self.learning:
@@ -99,18 +103,18 @@ class _SampleScreening(Screening):
 
 
 class _DescentScreening(_SampleScreening):
-    def learn(self, rows: slice, similarity: Tensor) -> None:
+    def learn(self, tile: Tile) -> None:
         detector, batch = self.detector, self.batch
-        state = {name: value[rows] for name, value in self.rows.items()}
+        state = self._load(tile)
         if detector.init == "quantile" and batch.epoch == detector.start_update:
-            quantile = upper_quantile(similarity, detector.alpha, batch.negatives).mean(0)
-            self._store(rows, {"threshold": quantile.clamp(-1, 1)})
+            quantile = upper_quantile(tile.similarity, detector.alpha, tile.negatives).mean(0)
+            self._store(tile, {"threshold": quantile.clamp(-1, 1)})
         else:
-            g = detector.descent.gradient(share_above(similarity, state["threshold"], batch.negatives))
-            self._store(rows, detector.descent.step(state, g, batch.epoch))
+            g = detector.descent.gradient(tile.share_above(state["threshold"]))
+            self._store(tile, detector.descent.step(state, g, batch.epoch))
 
-    def threshold(self, rows: slice, similarity: Tensor) -> Tensor:
-        return self.rows["threshold"][rows].expand(similarity.shape[:2])
+    def threshold(self, tile: Tile) -> Tensor:
+        return self.rows["threshold"][tile.rows].expand(tile.positive.shape)
 
 
 class _MomentsScreening(_SampleScreening):
@@ -119,15 +123,13 @@ class _MomentsScreening(_SampleScreening):
         self.rule = rule
         self.surplus = torch.zeros_like(detector.tail)
 
-    def learn(self, rows: slice, similarity: Tensor) -> None:
-        state = {name: value[rows] for name, value in self.rows.items()}
-        new, surplus = self.rule.step(state, self.detector.tail, similarity, self.batch.negatives)
-        self._store(rows, new)
+    def learn(self, tile: Tile) -> None:
+        new, surplus = self.rule.step(self._load(tile), self.detector.tail, tile)
+        self._store(tile, new)
         self.surplus = self.surplus + surplus.sum()
 
-    def threshold(self, rows: slice, similarity: Tensor) -> Tensor:
-        state = {name: value[rows] for name, value in self.rows.items()}
-        return self.rule.thresholds(state, self.detector.tail).expand(similarity.shape[:2])
+    def threshold(self, tile: Tile) -> Tensor:
+        return self.rule.thresholds(self._load(tile), self.detector.tail).expand(tile.positive.shape)
 
     def commit(self) -> None:
         super().commit()

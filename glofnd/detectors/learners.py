@@ -6,24 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["BETA1", "BETA2", "EPSILON", "Descent", "share_above"]
+__all__ = ["BETA1", "BETA2", "EPSILON", "Descent", "make_descent"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.98, 1e-8
-
-
-def share_above(similarity: Tensor, threshold: Tensor, negatives: int) -> Tensor:
-    """Share of each anchor's negatives, over all its views, that lie strictly above its threshold.
-
-    Args:
-        similarity: [V, t, M], own columns at `FILL`.
-        threshold: [t] or scalar.
-        negatives: negatives per row.
-
-    Returns:
-        [t].
-    """
-    above = (similarity > threshold.to(similarity.dtype).unsqueeze(-1)).sum((0, 2))
-    return above.to(threshold.dtype) / (similarity.shape[0] * negatives)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import FILL
-from glofnd.detectors.learners import share_above
+from glofnd.detectors.tile import Tile
 
 __all__ = ["MOMENTS_COLUMNS", "Moments", "normal_tail"]
 
@@ -52,14 +51,9 @@ class Moments:
         threshold = (state["mean"] + tail * state["std"] + state["residual"]).clamp(-1, 1)
         return torch.where(state["visits"] > 0, threshold, torch.ones_like(threshold))
 
-    def step(
-        self, state: dict[str, Tensor], tail: Tensor, similarity: Tensor, negatives: int
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """New state of t anchors from their tile [V, t, M], and (share - alpha) / alpha of each, [t]."""
-        real = similarity.masked_fill(similarity == FILL, 0)
-        count = similarity.shape[0] * negatives
-        mean = real.sum((0, 2)) / count
-        std = (real.square().sum((0, 2)) / count - mean.square()).clamp_min(0).sqrt()
+    def step(self, state: dict[str, Tensor], tail: Tensor, tile: Tile) -> tuple[dict[str, Tensor], Tensor]:
+        """New state of the tile's anchors, and (share - alpha) / alpha of each, [t]."""
+        mean, std = tile.moments()
         visits = state["visits"] + 1
         rate = (1 / visits).clamp_min(MEMORY)
         new = {
@@ -68,6 +62,6 @@ class Moments:
             "residual": state["residual"],
             "visits": visits,
         }
-        surplus = (share_above(similarity, self.thresholds(new, tail), negatives) - self.alpha) / self.alpha
+        surplus = (tile.share_above(self.thresholds(new, tail)) - self.alpha) / self.alpha
         new["residual"] = new["residual"] + self.lr * new["std"] * surplus / (1 + SETTLING * visits)
         return new, surplus

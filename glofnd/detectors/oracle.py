@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import FILL, Batch, Detector, Screening
+from glofnd.detectors.base import Batch, Detector, Screening
+from glofnd.detectors.tile import FILL, Tile
 
 __all__ = ["Oracle"]
 
@@ -30,10 +31,11 @@ class Oracle(Detector):
 
 
 class _OracleScreening(Screening):
-    def threshold(self, rows: slice, similarity: Tensor) -> None:
+    def threshold(self, tile: Tile) -> None:
         return None
 
-    def dropped(self, rows: slice, similarity: Tensor) -> Tensor:
+    def keep(self, tile: Tile) -> Tensor:
         labels, candidates = self.batch.labels, self.batch.candidate_labels
         assert labels is not None and candidates is not None
-        return (labels[rows, None] == candidates) & (similarity > FILL / 2)
+        other = labels[tile.rows, None] != candidates
+        return (other | (tile.similarity == FILL)).to(tile.similarity.dtype)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from glofnd.detectors.base import FILL, Batch, Detector, Screening
+from glofnd.detectors.base import Batch, Detector, Screening
 from glofnd.detectors.none import KeepAll
-from glofnd.objectives.contrast import ClosedForm, Criterion, contrast, similarities
+from glofnd.detectors.tile import FILL, Similarities
+from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, contrast
 
 __all__ = ["Inspection", "Objective"]
 
@@ -63,7 +64,8 @@ class Objective(nn.Module):
     """
 
     modalities: tuple[str, ...] = ("image",)
-    tile = 256  # anchors per tile
+    # Similarities per tile: as many as fit the cache of a core together with their mask.
+    tile_size = 2**19
 
     def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
         super().__init__()
@@ -121,8 +123,7 @@ class Objective(nn.Module):
 
     def extra(self, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """What is added to the loss whatever the batch, and its derivative with respect to the temperature."""
-        zero = torch.zeros_like(temperature)
-        return zero, zero
+        return torch.zeros_like(temperature), torch.zeros_like(temperature)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimiser groups for the objective's own parameters, without weight decay.
@@ -150,22 +151,22 @@ class Objective(nn.Module):
         """
         index, labels = self._check(z1, z2, index, labels)
         with torch.autocast(z1.device.type, enabled=False):
-            sides = self._sides(*_normalise(z1, z2))
+            both = torch.stack(_normalise(z1, z2))
         found = {}
-        for name, anchors, candidates in sides:
+        for name in self.modalities:
+            anchors, candidates = self._parts(name, both)
             detector = self._detector(name)
             batch = self._batch(candidates, index, detector.start_filter if epoch is None else epoch, labels, False)
             screening = detector.screen(batch)
             everything = slice(0, index.numel())
-            similarity, _ = similarities(anchors, candidates, everything)
-            negative = similarity > FILL / 2
+            tile = Similarities(anchors, candidates, 0, index.numel()).tile(everything)
+            negative = tile.similarity != FILL
             dropped, threshold = torch.zeros_like(negative), None
             if screening is not None:
-                dropped = screening.dropped(everything, similarity)
-                threshold = screening.threshold(everything, similarity)
-            exact = (anchors.flatten(0, 1) @ candidates.flatten(0, 1).T).view_as(similarity)
+                dropped = screening.keep(tile) == 0
+                threshold = screening.threshold(tile)
             found[name] = Inspection(
-                exact.flatten(0, 1),
+                anchors.flatten(0, 1) @ candidates.flatten(0, 1).T,
                 negative.flatten(0, 1),
                 dropped.flatten(0, 1),
                 None if threshold is None else threshold.flatten(),
@@ -179,12 +180,11 @@ class Objective(nn.Module):
         assert isinstance(detector, Detector)
         return detector
 
-    def _sides(self, first: Tensor, second: Tensor) -> list[tuple[str, Tensor, Tensor]]:
-        """(modality, anchors [V, B, D], candidates [G, B, D]) for every set of anchors."""
+    def _parts(self, modality: str, both: Tensor) -> tuple[Tensor, Tensor]:
+        """Anchors and candidates of a modality out of [2, B, D], without copies."""
         if self.modalities == ("image",):
-            both = torch.stack([first, second])
-            return [("image", both, both)]
-        return [("image", first[None], second[None]), ("text", second[None], first[None])]
+            return both, both
+        return (both[:1], both[1:]) if modality == "image" else (both[1:], both[:1])
 
     def _batch(self, candidates: Tensor, index: Tensor, epoch: int, labels: Tensor | None, training: bool) -> Batch:
         groups, size, _ = candidates.shape
@@ -202,29 +202,24 @@ class Objective(nn.Module):
         with_gradient: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Loss, and its gradients with respect to `first`, `second` and `temperature`; state is written at the end."""
-        loss, grad_temperature = self.extra(temperature)
-        gradients = {"first": torch.zeros_like(first), "second": torch.zeros_like(second)}
+        loss, d_temperature = self.extra(temperature)
+        both = torch.stack([first, second])
+        gradient = torch.zeros_like(both)
         commits: list[Criterion | Screening] = []
-        for name, anchors, candidates in self._sides(first, second):
+        for name in self.modalities:
+            anchors, candidates = self._parts(name, both)
             detector = self._detector(name)
             screening = detector.screen(self._batch(candidates, index, epoch, labels, self.training))
             criterion = self.criterion(name, index, epoch, temperature)
-            result = contrast(
-                anchors, candidates, criterion, screening, detector.treatment == "attract", self.tile, with_gradient
-            )
-            loss, grad_temperature = loss + result.loss, grad_temperature + result.temperature
-            order = ("second", "first") if name == "text" else ("first", "second")
-            if len(anchors) == 2:
-                for key, gradient in zip(order, result.anchors + result.candidates, strict=True):
-                    gradients[key] += gradient
-            else:
-                gradients[order[0]] += result.anchors[0]
-                gradients[order[1]] += result.candidates[0]
+            into = Gradients(*self._parts(name, gradient), d_temperature) if with_gradient else None
+            columns = candidates.shape[0] * candidates.shape[1]
+            pairs = Similarities(anchors, candidates, 0, max(1, self.tile_size // (len(anchors) * columns)))
+            loss = loss + contrast(pairs, criterion, screening, detector.treatment == "attract", into)
             commits += [criterion] if screening is None else [criterion, screening]
         if self.training:
             for work in commits:
                 work.commit()
-        return loss, gradients["first"], gradients["second"], grad_temperature
+        return loss, gradient[0], gradient[1], d_temperature
 
     def _check(self, z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if z1.ndim != 2 or z1.shape != z2.shape:

@@ -3,7 +3,7 @@
 Every objective is a function of few numbers per row (one anchor in one view): the log-sum over its kept negatives, the
 positive's similarity, the mean similarity of its positives. Its derivative with respect to each similarity follows in
 closed form from the derivatives with respect to those numbers, so a tile of similarities is made, judged, turned into
-gradient weights and forgotten: three matrix products, and memory for one tile, never for all pairs.
+gradients and forgotten: three matrix products, and memory for one tile, never for all pairs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import FILL, Screening
+from glofnd.detectors.base import Screening
+from glofnd.detectors.tile import Similarities, Tile
 
-__all__ = ["ClosedForm", "Contrast", "Criterion", "Rows", "Terms", "contrast", "similarities"]
+__all__ = ["ClosedForm", "Criterion", "Gradients", "Rows", "Terms", "contrast"]
+
+# exp of this and its inverse leave room for sums and products in float32.
+LARGEST_EXPONENT = 60.0
 
 
 @dataclass(frozen=True)
@@ -75,128 +79,124 @@ class Criterion(Protocol):
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """Result of `contrast`: mean over anchors of the sum over views, and its gradients."""
+class Gradients:
+    """Where `contrast` adds its gradients: [V, B, D], [G, C, D] (may be the same memory) and a scalar."""
 
-    loss: Tensor
     anchors: Tensor
     candidates: Tensor
     temperature: Tensor
 
 
-def similarities(anchors: Tensor, candidates: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-    """Similarities of the anchors `rows` to all candidates, with the anchors' own columns set to `FILL`.
-
-    Args:
-        anchors: [V, B, D].
-        candidates: [G, B, D]; column (g, j) belongs to the same sample as anchor j.
-        rows: which anchors, t of them.
-
-    Returns:
-        similarity [V, t, G * B] and the positives' similarity [V, t]: view v is paired with column (v + 1) mod G.
-    """
-    views, _, dim = anchors.shape
-    groups, batch, _ = candidates.shape
-    tile = anchors[:, rows].reshape(-1, dim)
-    similarity = (tile @ candidates.reshape(-1, dim).T).view(views, -1, groups, batch)
-    local = torch.arange(similarity.shape[1], device=anchors.device)
-    own = local + rows.start
-    view = torch.arange(views, device=anchors.device)
-    positive = similarity[view[:, None], local, ((view + 1) % groups)[:, None], own]
-    similarity[:, local, :, own] = FILL
-    return similarity.view(views, -1, groups * batch), positive
-
-
 @torch.no_grad()
 def contrast(
-    anchors: Tensor,
-    candidates: Tensor,
+    pairs: Similarities,
     criterion: Criterion,
     screening: Screening | None,
     attract: bool,
-    tile: int,
-    with_gradient: bool,
-) -> Contrast:
-    """Loss and gradients of one set of anchors against one set of candidates.
+    gradients: Gradients | None,
+) -> Tensor:
+    """Mean over anchors of the sum over views of an objective, and its gradients.
 
     Args:
-        anchors: unit vectors [V, B, D].
-        candidates: unit vectors [G, B, D] (G = V = 2 unimodal, 1 bimodal).
+        pairs: anchors and candidates.
         criterion: the objective at work.
         screening: the detector at work, or None to keep all.
         attract: whether dropped candidates become positives.
-        tile: anchors per tile.
-        with_gradient: False computes the loss alone.
+        gradients: what the gradients are added to; None computes the loss alone.
     """
-    views, batch, dim = anchors.shape
-    groups = candidates.shape[0]
-    negatives = groups * (batch - 1)
-    tiles = [slice(start, min(start + tile, batch)) for start in range(0, batch, tile)]
     if screening is not None and screening.prepass:
-        for rows in tiles:
-            screening.learn(rows, similarities(anchors, candidates, rows)[0])
+        for rows in pairs.tiles():
+            screening.learn(pairs.tile(rows))
         screening.settle()
-
-    flat = candidates.reshape(-1, dim)
-    grad_anchors, grad_candidates = torch.zeros_like(anchors), torch.zeros_like(candidates)
-    loss, grad_temperature = anchors.new_zeros(()), anchors.new_zeros(())
-    for rows in tiles:
-        similarity, positive = similarities(anchors, candidates, rows)
-        dropped = None
+    loss = pairs.anchors.new_zeros(())
+    for rows in pairs.tiles():
+        tile = pairs.tile(rows)
+        keep = None
         if screening is not None:
             if screening.learning and not screening.prepass:
-                screening.learn(rows, similarity)
+                screening.learn(tile)
             if screening.filtering:
-                dropped = screening.dropped(rows, similarity)
-        tau = criterion.temperature(rows).to(similarity.dtype)
-        statistics, weight, found = _statistics(similarity, positive, dropped, tau, negatives, attract)
-        terms = criterion.terms(rows, statistics)
-        loss += terms.value.sum() / batch
-        if not with_gradient:
-            continue
-        through_tau = -terms.d_log_sum * statistics.mean / tau.square()
-        grad_temperature += (through_tau if terms.d_temperature is None else through_tau + terms.d_temperature).sum()
-        weight *= (terms.d_log_sum / tau).to(weight.dtype).unsqueeze(-1)
-        to_positive = terms.d_alignment.expand_as(positive).to(weight.dtype)
-        if found is not None:
-            assert dropped is not None
-            to_positive = to_positive / (1 + found)
-            weight += dropped * to_positive.unsqueeze(-1)
-        if terms.d_positive is not None:
-            to_positive = to_positive + terms.d_positive
-        weight, to_positive = weight.view(-1, weight.shape[-1]) / batch, to_positive.unsqueeze(-1) / batch
-        part = anchors[:, rows]
-        partner = candidates.roll(-1, 0)[:, rows]
-        grad_anchors[:, rows] = (weight @ flat).view_as(part) + to_positive * partner
-        grad_candidates.view(-1, dim).addmm_(weight.T, part.reshape(-1, dim))
-        for view in range(views):
-            grad_candidates[(view + 1) % groups, rows] += to_positive[view] * part[view]
-    return Contrast(loss, grad_anchors, grad_candidates, grad_temperature / batch)
+                keep = screening.keep(tile)
+        loss += _add_tile(pairs, tile, keep, criterion, attract, gradients)
+    return loss
 
 
-def _statistics(
-    similarity: Tensor, positive: Tensor, dropped: Tensor | None, tau: Tensor, negatives: int, attract: bool
-) -> tuple[Rows, Tensor, Tensor | None]:
-    """Row statistics, softmax weights [V, t, M] over kept negatives, and with `attract` the number found per row."""
-    kept = torch.full_like(positive, negatives)
-    alignment, found = positive, None
-    if dropped is not None:
-        count = dropped.sum(-1).to(positive.dtype)
-        kept = kept - count
+def _add_tile(
+    pairs: Similarities,
+    tile: Tile,
+    keep: Tensor | None,
+    criterion: Criterion,
+    attract: bool,
+    gradients: Gradients | None,
+) -> Tensor:
+    rows = tile.rows
+    anchors = pairs.anchors[:, rows]
+    flat = pairs.candidates.view(-1, pairs.dim)
+    tau = criterion.temperature(rows).to(anchors.dtype)
+    kept, alignment = torch.full_like(tile.positive, pairs.negatives), tile.positive
+    dropped = None
+    if keep is not None:
+        # Own columns count as kept, but have no weight.
+        kept = keep.sum(-1) - pairs.groups
         if attract:
-            found = count
-            alignment = (positive + torch.where(dropped, similarity, 0).sum(-1)) / (1 + found)
-        similarity = similarity.masked_fill(dropped, FILL)
-    logits = similarity / tau.unsqueeze(-1)
-    largest = logits.amax(-1, keepdim=True)
-    weight = logits.sub_(largest).exp_()
-    total = weight.sum(-1)
+            dropped = 1 - keep.view(-1, pairs.columns)
+            found = pairs.negatives - kept
+            attraction = (dropped @ flat).view_as(anchors)
+            alignment = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found)
     empty = kept == 0
-    # An empty row holds FILL everywhere, which looks like a uniform row.
-    weight = weight.div_(total.unsqueeze(-1)).masked_fill_(empty.unsqueeze(-1), 0)
-    log_sum = (total.log() + largest.squeeze(-1)).masked_fill(empty, -torch.inf)
-    mean = (weight * similarity).sum(-1)
-    return Rows(log_sum, mean, kept, positive, alignment, negatives), weight, found
+
+    weight, shift = _exponentials(tile.similarity, keep, tau)
+    total = weight.sum(-1)
+    # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
+    pull = (weight.view(-1, pairs.columns) @ flat).view_as(anchors)
+    inverse = torch.where(empty, 0, 1 / total)
+    log_sum = torch.where(empty, -torch.inf, total.log() + shift)
+    mean = (anchors * pull).sum(-1) * inverse
+
+    terms = criterion.terms(rows, Rows(log_sum, mean, kept, tile.positive, alignment, pairs.negatives))
+    loss = terms.value.sum() / pairs.batch
+    if gradients is None:
+        return loss
+    through_tau = -terms.d_log_sum * mean / tau.square()
+    d_temperature = through_tau if terms.d_temperature is None else through_tau + terms.d_temperature
+    gradients.temperature.add_(d_temperature.sum() / pairs.batch)
+
+    scale = (terms.d_log_sum / tau * inverse / pairs.batch).to(anchors.dtype).unsqueeze(-1)
+    to_positive = terms.d_alignment.expand_as(tile.positive) / pairs.batch
+    gradient = scale * pull
+    gradients.candidates.view(-1, pairs.dim).addmm_(
+        weight.view(-1, pairs.columns).T, (scale * anchors).view(-1, pairs.dim)
+    )
+    if dropped is not None:
+        to_positive = to_positive / (1 + found)
+        share = to_positive.unsqueeze(-1)
+        gradient += share * attraction
+        gradients.candidates.view(-1, pairs.dim).addmm_(dropped.T, (share * anchors).view(-1, pairs.dim))
+    if terms.d_positive is not None:
+        to_positive = to_positive + terms.d_positive / pairs.batch
+    own = slice(pairs.offset + rows.start, pairs.offset + rows.stop)
+    for view in range(pairs.views):
+        partner = (view + 1) % pairs.groups
+        share = to_positive[view].unsqueeze(-1).to(anchors.dtype)
+        gradient[view] += share * pairs.candidates[partner, own]
+        gradients.candidates[partner, own] += share * anchors[view]
+    gradients.anchors[:, rows] += gradient
+    return loss
+
+
+def _exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(s / tau - shift) over kept candidates and 0 elsewhere, in the memory of `similarity`, and shift [V, t]."""
+    inverse = (1 / tau).unsqueeze(-1)
+    if float(inverse.max()) <= LARGEST_EXPONENT:
+        weight = similarity.mul_(inverse).exp_()
+        return (weight if keep is None else weight.mul_(keep)), weight.new_zeros(())
+    if keep is None:
+        largest = similarity.amax(-1, keepdim=True)
+        return similarity.sub_(largest).mul_(inverse).exp_(), (largest * inverse).squeeze(-1)
+    # The largest kept similarity: 1 + s is not negative, so what is dropped counts as -1.
+    largest = torch.addcmul(keep, keep, similarity).amax(-1, keepdim=True) - 1
+    weight = similarity.sub_(largest).mul_(inverse).clamp_(max=LARGEST_EXPONENT).exp_().mul_(keep)
+    return weight, (largest * inverse).squeeze(-1)
 
 
 class ClosedForm(torch.autograd.Function):

@@ -126,8 +126,9 @@ class FastCLIP(Objective):
 
     def extra(self, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """rho * tau in v3."""
-        zero = torch.zeros_like(temperature)
-        return (self.rho * temperature, zero + self.rho) if self.version == "v3" else (zero, zero)
+        if self.version != "v3":
+            return super().extra(temperature)
+        return self.rho * temperature, torch.full_like(temperature, self.rho)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """v3: the temperature with its own constant learning rate; otherwise nothing."""

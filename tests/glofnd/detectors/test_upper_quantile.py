@@ -2,8 +2,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glofnd.detectors.base import FILL
 from glofnd.detectors.quantile import upper_quantile
+from glofnd.detectors.tile import FILL
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,0 +1,89 @@
+"""Similarities of a few anchors to all candidates, in buffers that the next few anchors use again."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["FILL", "Similarities", "Tile"]
+
+# Similarity that stands for "no candidate" (an anchor's own columns): below every threshold, and exp(FILL / tau) is 0.
+FILL = -1e6
+
+
+class Similarities:
+    """All similarities between a set of anchors and a set of candidates, made tile by tile.
+
+    Masks are floating point and written into one buffer: comparing into bool and filling under a bool mask are several
+    times slower on a CPU than the arithmetic they stand for, and fresh memory for each tile costs as much again.
+
+    Args:
+        anchors: unit vectors [V, B, D], V views of B samples.
+        candidates: unit vectors [G, C, D]; column (g, offset + i) belongs to the same sample as anchor i.
+        offset: position of the first anchor among the candidates.
+        rows: anchors per tile.
+    """
+
+    def __init__(self, anchors: Tensor, candidates: Tensor, offset: int, rows: int) -> None:
+        self.anchors, self.candidates, self.offset = anchors, candidates, offset
+        self.views, self.batch, self.dim = anchors.shape
+        self.groups, self.columns = candidates.shape[0], candidates.shape[0] * candidates.shape[1]
+        self.negatives = self.columns - self.groups
+        self.rows = min(rows, self.batch)
+        size = self.views * self.rows * self.columns
+        self._similarity, self._mask = (torch.empty(size, dtype=anchors.dtype, device=anchors.device) for _ in range(2))
+
+    def tiles(self) -> list[slice]:
+        """The anchors, cut into tiles."""
+        return [slice(start, min(start + self.rows, self.batch)) for start in range(0, self.batch, self.rows)]
+
+    def tile(self, rows: slice) -> Tile:
+        """The similarities of the anchors `rows`; what an earlier tile held is overwritten."""
+        size = rows.stop - rows.start
+        shape = (self.views, size, self.columns)
+        count = self.views * size * self.columns
+        similarity, mask = self._similarity[:count].view(shape), self._mask[:count].view(shape)
+        anchors = self.anchors[:, rows].reshape(-1, self.dim)
+        torch.mm(anchors, self.candidates.view(-1, self.dim).T, out=similarity.view(-1, self.columns))
+        return Tile(self, rows, similarity, mask)
+
+
+class Tile:
+    """Similarities of t anchors in V views to all candidates.
+
+    Attributes:
+        rows: which anchors.
+        similarity: [V, t, G * C]; an anchor's own columns hold `FILL`.
+        positive: similarity of each anchor's other view (or modality), [V, t]: view v goes with group (v + 1) mod G.
+        negatives: negatives per row.
+    """
+
+    def __init__(self, whole: Similarities, rows: slice, similarity: Tensor, mask: Tensor) -> None:
+        self.rows, self.similarity, self._mask = rows, similarity, mask
+        self.negatives, self.views = whole.negatives, whole.views
+        grouped = similarity.view(whole.views, similarity.shape[1], whole.groups, -1)
+        first = whole.offset + rows.start
+        # [V, G, t], a view of the anchors' own columns.
+        self._own = grouped[..., first : first + similarity.shape[1]].diagonal(dim1=1, dim2=3)
+        self.positive = torch.stack([self._own[view, (view + 1) % whole.groups] for view in range(whole.views)])
+        self._own.fill_(FILL)
+
+    def share_above(self, threshold: Tensor) -> Tensor:
+        """Share of each anchor's negatives, over all views, strictly above its threshold ([t] or scalar); [t]."""
+        bound = threshold.to(self.similarity.dtype).expand(self.similarity.shape[1]).unsqueeze(-1)
+        torch.gt(self.similarity, bound, out=self._mask)
+        return self._mask.sum(-1).sum(0).to(threshold.dtype) / (self.views * self.negatives)
+
+    def keep(self, threshold: Tensor) -> Tensor:
+        """1 where the similarity is at most the threshold ([V, t]), else 0: [V, t, G * C], until the next call."""
+        bound = threshold.to(self.similarity.dtype).unsqueeze(-1)
+        return torch.le(self.similarity, bound, out=self._mask)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each anchor's negatives over all views, both [t]."""
+        count = self.views * self.negatives
+        self._own.zero_()
+        mean = self.similarity.sum(-1).sum(0) / count
+        square = torch.mul(self.similarity, self.similarity, out=self._mask).sum(-1).sum(0) / count
+        self._own.fill_(FILL)
+        return mean, (square - mean.square()).clamp_min(0).sqrt()
