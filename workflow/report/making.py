@@ -16,13 +16,14 @@ __all__ = ["Making", "Source", "making"]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set with its licence and origin, from its shard manifest."""
+    """A data set with its licence and origin, from its shard manifest, and the credits its licence asks for."""
 
     dataset: str
     split: str
     samples: int
     licence: str
     origin: str
+    credits: str
 
 
 @dataclass(frozen=True)
@@ -126,23 +127,34 @@ def _provenance(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str
 def _sources(results: Results) -> list[Source]:
     """Data sets named in the results whose shard manifest is there; the report can be made without the shards."""
     found = []
-    shards = Path(results.config["paths"]["shards"])
+    paths = {key: Path(value) for key, value in results.config["paths"].items()}
     pairs = results.summary[["dataset", "split"]].drop_duplicates().itertuples(index=False)
     training = [(e["dataset"], e.get("split", "train")) for e in results.config["experiments"].values()]
     for dataset, split in dict.fromkeys([*training, *((str(d), str(s)) for d, s in pairs)]):
-        path = shards / dataset / split / "manifest.json"
+        path = paths["shards"] / dataset / split / "manifest.json"
         if path.is_file():
             manifest = read_json(path)
+            source = manifest.get("source") or {}
+            credits_file = paths["raw"] / str(source.get("source", dataset)) / "ATTRIBUTION.md"
             found.append(
                 Source(
                     dataset,
                     split,
                     int(manifest["samples"]),
                     _flat(manifest.get("licence") or "not stated"),
-                    _flat(manifest.get("source") or "not stated"),
+                    _origin(source),
+                    credits_file.read_text(encoding="utf-8").strip() if credits_file.is_file() else "",
                 )
             )
     return found
+
+
+def _origin(source: Mapping[str, Any]) -> str:
+    """Where a data set comes from, with versions; checksums stay in the manifest."""
+    parts = [str(source[key]) for key in ("origin", "version", "copyright", "homepage") if source.get(key)]
+    packages = source.get("packages") or {}
+    parts += [f"{package.get('name', name)} {package.get('version', '')}".strip() for name, package in packages.items()]
+    return ", ".join(parts) or "not stated"
 
 
 def _mlflow(config: Mapping[str, Any]) -> str:
