@@ -12,7 +12,7 @@ from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStore, FeatureStoreError, split_name
 from evaluation.leakage import shared_pictures
 from evaluation.neighbours import neighbour_votes
-from evaluation.probe import fit_probe, l2_normalise, standardise
+from evaluation.probe import Probe, fit_probe, l2_normalise, standardise
 from evaluation.results import Findings, main_label
 from evaluation.splits import stratified_subset
 from evaluation.tasks import LinearTask, ProbeTask, TransferTask
@@ -31,7 +31,7 @@ TRANSFER_PROTOCOL = "l2-lbfgs-validated"
 
 @dataclass(frozen=True)
 class _Data:
-    """Both sides of a probe, labels as positions in `classes`."""
+    """Both sides of a probe; labels are positions in `classes`."""
 
     train: Array
     train_labels: Array
@@ -39,14 +39,20 @@ class _Data:
     test_labels: Array
     test_index: Array
     classes: Array
+    together: Array | None
     shared: int
+
+    def fit(self, train: Array, test: Array, rows: Array, metric: str, seed: int) -> Probe:
+        """A probe on the chosen training rows of `train`."""
+        together = None if self.together is None else self.together[rows]
+        return fit_probe(train[rows], self.train_labels[rows], len(self.classes), test, metric, seed, together)
 
 
 def _load(store: FeatureStore, task: ProbeTask) -> _Data:
     train, test = store.split(task.dataset, task.train), store.split(task.dataset, task.test)
-    shared = shared_pictures(train, test)
     if store.shards_of(task.dataset, task.train) == store.shards_of(task.dataset, task.test):
         raise FeatureStoreError(f"{train.name} and {test.name} are the same shards; test on a split of its own")
+    shared = shared_pictures(train, test)
     classes, train_labels = np.unique(train.label(task.label), return_inverse=True)
     truth = test.label(task.label)
     strange = ~np.isin(truth, classes)
@@ -58,90 +64,92 @@ def _load(store: FeatureStore, task: ProbeTask) -> _Data:
     if len(classes) < 2:
         raise FeatureStoreError(f"{train.name}: {task.label} has a single class; there is nothing to tell apart")
     return _Data(
-        train.features,
-        train_labels,
-        test.features,
-        np.searchsorted(classes, truth),
-        test.index,
-        classes,
-        shared,
+        train=train.features,
+        train_labels=train_labels,
+        test=test.features,
+        test_labels=np.searchsorted(classes, truth),
+        test_index=test.index,
+        classes=classes,
+        together=None if task.together is None else train.label(task.together),
+        shared=shared,
     )
 
 
-def _report(
-    findings: Findings,
-    task: ProbeTask,
-    data: _Data,
-    draws: list[Array],
-    fraction: float | None,
-    suffix: str,
-    prefix: str = "",
-    **details: Any,
-) -> None:
-    """Add the scores of class scores [M, K], one per draw; hits are averaged over draws before anything else."""
-    ranked = np.stack([top(scores, 5) for scores in draws])
-    hits = ranked == data.test_labels[:, None]
-    first = hits[:, :, 0].mean(axis=0)
-    wanted = {"top1": first, "mean-per-class": first}
-    if len(data.classes) > 5:
-        wanted["top5"] = hits.any(axis=2).mean(axis=0)
-    entry = f"{split_name(task.dataset, task.test)}.{task.label}{suffix}" + (f".{prefix}" if prefix else "")
-    for name, values in wanted.items():
-        found = score(name, values, data.test_labels)
-        source = hits.any(axis=2) if name == "top5" else hits[:, :, 0]
-        each = [score(name, row, data.test_labels).value for row in source]
-        findings.add(
-            task.dataset,
-            task.test,
-            f"{prefix}{'-' if prefix else ''}{name}" + details.get("label_suffix", ""),
-            found.value,
-            len(values),
-            stderr=found.stderr,
-            chance=chance(len(data.classes), 5 if name == "top5" else 1),
-            fraction=fraction,
-            primary=name == task.metric and not prefix,
-            label=task.label,
-            draws=len(draws),
-            draw_std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
-            shared_pictures=data.shared,
-            predictions=entry,
-            **{key: value for key, value in details.items() if key != "label_suffix"},
+@dataclass(frozen=True)
+class _Report:
+    """Adds the scores of one task to the findings."""
+
+    findings: Findings
+    task: ProbeTask
+    data: _Data
+    suffix: str
+
+    def add(self, draws: list[Array], fraction: float | None, prefix: str = "", **details: Any) -> None:
+        """Scores of class scores [M, K], one per draw; hits are averaged over draws before anything else."""
+        task, data = self.task, self.data
+        ranked = np.stack([top(scores, 5) for scores in draws])
+        right = ranked == data.test_labels[:, None]
+        hits = {"top1": right[:, :, 0], "mean-per-class": right[:, :, 0]}
+        if len(data.classes) > 5:
+            hits["top5"] = right.any(axis=2)
+        entry = ".".join(
+            [split_name(task.dataset, task.test), prefix + task.label, *([] if fraction is None else [f"{fraction:g}"])]
         )
-    findings.predict(entry, data.test_index, data.classes[ranked[:, :, 0]], data.classes[data.test_labels])
+        for name, values in hits.items():
+            found = score(name, values.mean(axis=0), data.test_labels)
+            each = [score(name, row, data.test_labels).value for row in values]
+            self.findings.add(
+                task.dataset,
+                task.test,
+                f"{prefix}{name}{self.suffix}",
+                found.value,
+                len(data.test_labels),
+                stderr=found.stderr,
+                chance=chance(len(data.classes), 5 if name == "top5" else 1),
+                fraction=fraction,
+                primary=name == task.metric and not prefix,
+                label=task.label,
+                draws=len(draws),
+                draw_std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
+                shared_pictures=data.shared,
+                predictions=entry,
+                **details,
+            )
+        truth = data.classes[data.test_labels]
+        self.findings.predict(entry, data.test_index, data.classes[ranked[:, :, 0]], truth)
+
+
+def _reports(store: FeatureStore, findings: Findings, tasks: list[Any]) -> list[_Report]:
+    return [
+        _Report(findings, task, _load(store, task), "" if main_label(tasks, position) else f"@{task.label}")
+        for position, task in enumerate(tasks)
+    ]
 
 
 def run_linear(store: FeatureStore, tasks: list[LinearTask]) -> Findings:
-    """Linear probes at every fraction of the labels, several draws each."""
+    """Linear probes at every fraction of the labels, several draws each, and kNN with all labels."""
     findings = Findings(store.run, "linear", LINEAR_PROTOCOL)
     seed = int(store.run["seed"])
     bar = Progress(sum(sum(task.draws) for task in tasks), "linear probe", "fits")
-    for position, task in enumerate(tasks):
-        label_suffix = "" if main_label(tasks, position) else f"@{task.label}"
-        data = _load(store, task)
+    for task, report in zip(tasks, _reports(store, findings, tasks), strict=True):
+        data = report.data
         # Statistics of the pictures, not of labels, so every fraction may use them all.
         train, test = standardise(data.train, data.test)
         for fraction, count in zip(task.fractions, task.draws, strict=True):
-            probes, sizes = [], []
-            for draw in range(count):
-                rows = stratified_subset(data.train_labels, fraction, seed, draw)
-                labels = data.train_labels[rows]
-                probes.append(fit_probe(train[rows], labels, len(data.classes), test, task.metric, seed))
-                sizes.append(len(rows))
+            subsets = [stratified_subset(data.train_labels, fraction, seed, draw) for draw in range(count)]
+            probes = []
+            for rows in subsets:
+                probes.append(data.fit(train, test, rows, task.metric, seed))
                 bar.advance(note=f"{task.dataset} {fraction:g}")
-            _report(
-                findings,
-                task,
-                data,
+            report.add(
                 [probe.scores for probe in probes],
                 fraction,
-                f".{fraction:g}",
-                label_suffix=label_suffix,
-                labels_used=sizes[0],
+                labels_used=len(subsets[0]),
                 strength=[probe.strength for probe in probes],
                 selection=probes[0].selection,
             )
         votes = neighbour_votes(data.train, data.train_labels, len(data.classes), data.test)
-        _report(findings, task, data, [votes], 1.0, ".1", "knn", label_suffix=label_suffix)
+        report.add([votes], 1.0, "knn-", labels_used=len(train))
     bar.close()
     return findings
 
@@ -149,21 +157,15 @@ def run_linear(store: FeatureStore, tasks: list[LinearTask]) -> Findings:
 def run_transfer(store: FeatureStore, tasks: list[TransferTask]) -> Findings:
     """Logistic regression on other data sets with all their labels."""
     findings = Findings(store.run, "transfer", TRANSFER_PROTOCOL)
-    seed = int(store.run["seed"])
     bar = Progress(len(tasks), "transfer", "data sets")
-    for position, task in enumerate(tasks):
-        label_suffix = "" if main_label(tasks, position) else f"@{task.label}"
-        data = _load(store, task)
+    for task, report in zip(tasks, _reports(store, findings, tasks), strict=True):
+        data = report.data
         train, test = standardise(l2_normalise(data.train), l2_normalise(data.test))
-        probe = fit_probe(train, data.train_labels, len(data.classes), test, task.metric, seed)
-        _report(
-            findings,
-            task,
-            data,
+        probe = data.fit(train, test, np.arange(len(train)), task.metric, int(store.run["seed"]))
+        report.add(
             [probe.scores],
             None,
-            "",
-            label_suffix=label_suffix,
+            labels_used=len(train),
             strength=[probe.strength],
             selection=probe.selection,
         )

@@ -51,13 +51,19 @@ class Probe:
     selection: str
 
 
-def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, folds: int, seed: int) -> float:
+def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, masks: Array) -> float:
     """The C of `C_PATH` with the best validation score.
 
     Every validated sample is predicted once, by the fit that has not seen it, and the score is taken over all of them.
     Ties go to the smaller validation log-loss, then to the smaller C.
+
+    Args:
+        basis: of the n training samples.
+        labels: int [n] in [0, classes).
+        classes: K.
+        metric: `top1` or `mean-per-class`.
+        masks: bool [P, n], what each fit trains on; the rest is validated on.
     """
-    masks = fold_masks(labels, folds, seed)
     best: tuple[float, float] | None = None
     strength = FIXED_C
     for c, solution in zip(C_PATH, solve_path(basis, labels, classes, masks, tolerance=_PATH_TOLERANCE), strict=True):
@@ -77,7 +83,9 @@ def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, fold
     return strength
 
 
-def fit_probe(train: Array, labels: Array, classes: int, test: Array, metric: str, seed: int) -> Probe:
+def fit_probe(
+    train: Array, labels: Array, classes: int, test: Array, metric: str, seed: int, together: Array | None = None
+) -> Probe:
     """Choose C, refit on all of `train`, score `test`.
 
     Args:
@@ -87,11 +95,14 @@ def fit_probe(train: Array, labels: Array, classes: int, test: Array, metric: st
         test: [M, F].
         metric: `top1` or `mean-per-class`.
         seed: of the run; decides the folds.
+        together: int [n], see `fold_masks`.
     """
     basis = rotate(train)
-    folds = fold_rule(labels)
+    folds = fold_rule(labels, together)
     selection = "fixed" if folds == 0 else "hold-out" if folds == 1 else f"{folds}-fold"
-    strength = choose_strength(basis, labels, classes, metric, folds, seed) if folds else FIXED_C
+    strength = FIXED_C
+    if folds:
+        strength = choose_strength(basis, labels, classes, metric, fold_masks(labels, folds, seed, together))
     # Walking up the path to the chosen C is faster than starting there.
     path = np.append(C_PATH[: np.searchsorted(C_PATH, strength)], strength)
     everything = np.ones((1, len(labels)), dtype=bool)

@@ -35,6 +35,7 @@ _PROBE: dict[str, Schema] = {
     "test": _text("test"),
     "label": _text("label"),
     "metric": _METRIC,
+    "together": {"type": ["string", "null"], "default": None},
 }
 
 EVALUATIONS: dict[str, Entry] = {

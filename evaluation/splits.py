@@ -38,25 +38,37 @@ def stratified_subset(labels: Array, fraction: float, seed: int, draw: int) -> A
     return np.sort(np.concatenate(chosen))
 
 
-def fold_rule(labels: Array) -> int:
+def _units(labels: Array, together: Array | None) -> tuple[Array, Array]:
+    """Label of every unit that stays on one side of a fold, and the unit of every sample."""
+    if together is None:
+        return labels, np.arange(len(labels))
+    _, first, unit = np.unique(together, return_index=True, return_inverse=True)
+    return labels[first], unit
+
+
+def fold_rule(labels: Array, together: Array | None = None) -> int:
     """How C is validated: 1 is a single split of 20 %, k > 1 are k folds, 0 means too few labels for either.
 
     Folds are bounded by the median class size, so that most classes are both trained on and validated.
     """
     if len(labels) >= HOLD_OUT_FROM:
         return 1
-    folds = min(FOLDS, int(np.median(np.unique(labels, return_counts=True)[1])))
+    sizes = np.unique(_units(labels, together)[0], return_counts=True)[1]
+    folds = min(FOLDS, int(np.median(sizes)))
     return folds if folds > 1 else 0
 
 
-def fold_masks(labels: Array, folds: int, seed: int) -> Array:
+def fold_masks(labels: Array, folds: int, seed: int, together: Array | None = None) -> Array:
     """Training masks, bool [P, n], class-stratified; what a mask leaves out is validated on.
 
     Args:
         labels: int [n].
         folds: what `fold_rule` returned, at least 1.
         seed: of the run.
+        together: int [n]; samples with the same number are never on both sides of a fold. They count under the label of
+            the first of them.
     """
+    labels, unit = _units(labels, together)
     parts = FOLDS if folds == 1 else folds
     part = np.empty(len(labels), dtype=np.int64)
     start = 0
@@ -67,4 +79,4 @@ def fold_masks(labels: Array, folds: int, seed: int) -> Array:
         part[rows[order]] = (start + np.arange(len(rows))) % parts
         start += len(rows)
     held_out = np.arange(1 if folds == 1 else folds)
-    return np.asarray(part[None, :] != held_out[:, None])
+    return np.asarray(part[unit][None, :] != held_out[:, None])

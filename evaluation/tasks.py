@@ -44,6 +44,8 @@ class ProbeTask:
         train, test: splits.
         label: label field to predict.
         metric: the data set's usual score, `top1` or `mean-per-class`; C is chosen by it.
+        together: label field whose equal samples never stand on both sides of a validation fold (the concept, where one
+            is drawn by several vendors and the test set has other concepts); `None` for none.
     """
 
     dataset: str
@@ -51,6 +53,7 @@ class ProbeTask:
     test: str = "test"
     label: str = "label"
     metric: str = "top1"
+    together: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("metric", self.metric, METRICS)
@@ -145,6 +148,8 @@ class DiscoveryTask:
 
 def _right_type(value: object, schema: dict[str, Any]) -> bool:
     kind = schema["type"]
+    if isinstance(kind, list):
+        return value is None or _right_type(value, {**schema, "type": kind[0]})
     if kind == "array":
         return isinstance(value, list) and all(_right_type(item, schema["items"]) for item in value)
     python: dict[str, type | tuple[type, ...]] = {"string": str, "integer": int, "number": (int, float)}
