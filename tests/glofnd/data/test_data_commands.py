@@ -80,7 +80,7 @@ def test_bad_json_and_missing_name(tmp_path, capsys):
 
 def test_a_failed_fetch_leaves_no_source_json(tmp_path, monkeypatch, capsys):
     write_json(tmp_path / "source.json", {})
-    monkeypatch.setattr("glofnd.data.sources.npm.npm_command", lambda: "/no/such/npm")
+    monkeypatch.setattr("glofnd.data.sources.npm.npm_command", lambda: ["/no/such/npm"])
     monkeypatch.setattr("glofnd.data.sources.commands.PAUSE_SECONDS", 0)
     assert main(["fetch", "--source", "emoji", "--out", str(tmp_path)]) == 2
     assert "error: npm package @iconify-json/noto@1.2.9 could not be fetched" in capsys.readouterr().err

