@@ -70,7 +70,7 @@ def test_a_missing_result_is_an_error_or_left_out(tree: dict[str, Any], tmp_path
 def test_a_broken_result_is_named(tree: dict[str, Any], tmp_path: Path, change: dict[str, Any]) -> None:
     broken = tmp_path / "runs/exp/sogclr/none/seed1/linear/metrics.json"
     _edit(broken, change)
-    with pytest.raises(ValueError, match="none/seed1/linear/metrics.json"):
+    with pytest.raises(ValueError, match=r"none/seed1/linear/metrics\.json"):
         aggregate(tmp_path / "benchmark.json", tmp_path)
 
 
