@@ -165,6 +165,17 @@ def test_discovery_marks_no_description_as_best_and_shows_similarities_as_such(d
     assert "chance" not in text(table)
 
 
+def test_similarity_of_methods_is_the_share_of_equal_predictions(tree: Path, document: html.HtmlElement) -> None:
+    def read(detector: str, seed: int) -> np.ndarray:
+        with np.load(tree / f"runs/fashion-mnist/sogclr/{detector}/seed{seed}/linear/predictions.npz") as file:
+            return np.asarray(file["fashion-mnist.test.label.prediction"])
+
+    pair = np.mean([(read("none", s) == read("glofnd", s)).mean() for s in (1, 2, 3)])
+    own = np.mean([(read("none", a) == read("none", b)).mean() for a, b in ((1, 2), (1, 3), (2, 3))])
+    row = document.xpath("//table[contains(@class, 'agreement')]/tbody/tr[1]/td")
+    assert text(row[0]) == f"{100 * own:.1f}" and text(row[2]) == f"{100 * pair:.1f}"
+
+
 # The answer turns with the numbers
 
 
