@@ -16,6 +16,9 @@ from workflow.jobs import Jobs
 configfile: f"{workflow.basedir}/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 BENCHMARK = resolve_or_exit(config)
 JOBS = Jobs(BENCHMARK)
 RESOURCES = BENCHMARK["resources"]

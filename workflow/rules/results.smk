@@ -21,7 +21,11 @@ rule aggregate:
         metrics=JOBS.grid.evaluation_metrics(),
     output:
         parquet=f"{RESULTS}/summary.parquet",
-        csv=f"{RESULTS}/summary.csv",
+        csv=report(
+            f"{RESULTS}/summary.csv",
+            caption="../report/summary.rst",
+            category="Results",
+        ),
         mean=f"{RESULTS}/summary_mean.csv",
     log:
         f"{RESULTS}/logs/aggregate.log",
@@ -45,7 +49,11 @@ rule significance:
         benchmark=f"{RESULTS}/benchmark.json",
         summary=f"{RESULTS}/summary.parquet",
     output:
-        f"{RESULTS}/significance.csv",
+        report(
+            f"{RESULTS}/significance.csv",
+            caption="../report/significance.rst",
+            category="Results",
+        ),
     log:
         f"{RESULTS}/logs/significance.log",
     benchmark:
@@ -90,7 +98,11 @@ rule report:
         [f"{RESULTS}/significance.csv"] if BENCHMARK["significance"] else [],
         benchmark=f"{RESULTS}/benchmark.json",
     output:
-        f"{RESULTS}/report.html",
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/report.rst",
+            category="Results",
+        ),
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
