@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = ["figures"]
 
@@ -15,9 +16,11 @@ def figures(epochs: list[dict[str, Any]]) -> dict[str, Figure]:
 
 
 def _training(epochs: list[dict[str, Any]]) -> Figure:
-    figure = Figure(figsize=(12, 3.5), layout="constrained")
+    figure = Figure(figsize=(12, 3.5))
     loss, detection, threshold = figure.subplots(1, 3)
-    loss.plot([e["epoch"] for e in epochs], [e["loss"] for e in epochs], color="black")
+    # Fixed margins: matplotlib's own layout takes longer than all the drawing.
+    figure.subplots_adjust(left=0.04, right=0.99, bottom=0.15, top=0.9, wspace=0.15)
+    loss.plot([e["epoch"] for e in epochs], [e["loss"] for e in epochs], ".-", color="black")
     loss.set_title("loss")
     _sides(detection, epochs, "detection", ("precision", "recall", "f1", "dropped_share"))
     detection.set_title("false negatives found")
@@ -26,6 +29,7 @@ def _training(epochs: list[dict[str, Any]]) -> Figure:
     threshold.set_title("thresholds (quantiles over samples)")
     for axes in (loss, detection, threshold):
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     return figure
 
@@ -38,6 +42,6 @@ def _sides(axes: Any, epochs: list[dict[str, Any]], key: str, names: tuple[str, 
             points = [(e["epoch"], e[key][side].get(name)) for e in epochs if side in (e.get(key) or {})]
             known = [(epoch, value) for epoch, value in points if value is not None]
             if known:
-                axes.plot(*zip(*known, strict=True), style, color=f"C{number}", label=f"{name} ({side})")
+                axes.plot(*zip(*known, strict=True), f".{style}", color=f"C{number}", label=f"{name} ({side})")
     if axes.lines:
         axes.legend(fontsize="x-small")

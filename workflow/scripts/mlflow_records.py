@@ -62,8 +62,10 @@ def _final_metrics(results: dict[str, Any]) -> Iterator[tuple[str, float, int]]:
     for evaluation, result in results.items():
         for metric in result["metrics"]:
             if _number(metric["value"]):
-                place = (evaluation, metric["dataset"], metric["split"], metric["metric"], metric.get("fraction"))
-                yield _metric_name(*place), float(metric["value"]), 0
+                fraction = metric.get("fraction")
+                share = None if fraction is None else f"{fraction:g}"
+                name = _metric_name(evaluation, metric["dataset"], metric["split"], metric["metric"], share)
+                yield name, float(metric["value"]), 0
 
 
 def _tags(training: dict[str, Any] | None, results: dict[str, Any], checkpoint: Path) -> dict[str, str]:
