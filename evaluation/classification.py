@@ -147,6 +147,7 @@ def run_linear(store: FeatureStore, tasks: list[LinearTask]) -> Findings:
                 labels_used=len(subsets[0]),
                 strength=[probe.strength for probe in probes],
                 selection=probes[0].selection,
+                gap=max(probe.gap for probe in probes),
             )
         votes = neighbour_votes(data.train, data.train_labels, len(data.classes), data.test)
         report.add([votes], 1.0, "knn-", labels_used=len(train))
@@ -168,6 +169,7 @@ def run_transfer(store: FeatureStore, tasks: list[TransferTask]) -> Findings:
             labels_used=len(train),
             strength=[probe.strength],
             selection=probe.selection,
+            gap=probe.gap,
         )
         bar.advance(note=task.dataset)
     bar.close()

@@ -32,6 +32,7 @@ C_PATH: Array = np.logspace(-6, 5, 10)
 
 _MEMORY = 10
 _ARMIJO = 1e-4
+_STALLED = 10
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,24 @@ def rotate(features: Array) -> Basis:
 
 @dataclass
 class Solution:
-    """Optima of P problems in one basis: `weights` [P, K, d], `intercept` [P, K], `objective` [P]."""
+    """Optima of P problems in one basis.
 
-    weights: Array
-    intercept: Array
+    Attributes:
+        parameters: weights and, last, the intercept, [P, K, d + 1].
+        objective: f, [P].
+        gap: the decrease of f that one more step promised, as a share of f, [P]: how far from the optimum, roughly.
+        iterations: steps of the slowest problem.
+    """
+
+    parameters: Array
     objective: Array
+    gap: Array
     iterations: int
 
     def logits(self, basis: Basis, features: Array, problem: int = 0) -> Array:
         """Class scores [m, K] of `features` [m, F], up to a constant per sample."""
-        flat = basis.axes @ self.weights[problem].T
-        return np.asarray((features - basis.centre) @ flat + self.intercept[problem])
+        weights, intercept = self.parameters[problem, :, :-1], self.parameters[problem, :, -1]
+        return np.asarray((features - basis.centre) @ (basis.axes @ weights.T) + intercept)
 
 
 class _Problems:
@@ -94,6 +102,8 @@ class _Problems:
         self.basis, self.labels, self.masks = basis, labels, masks
         self.strengths = strengths.astype(np.float64)
         self._samples = np.arange(len(labels))
+        # Probabilities below this change nothing, and as subnormal numbers they would slow everything down tenfold.
+        self._floor = -30 if masks.dtype == np.float32 else -150
 
     def take(self, rows: Array) -> _Problems:
         """The chosen problems only."""
@@ -109,6 +119,7 @@ class _Problems:
         own_logit = work[:, self.labels, self._samples]
         top = work.max(axis=1)
         work -= top[:, None]
+        np.maximum(work, self._floor, out=work)
         np.exp(work, out=work)
         own = work[:, self.labels, self._samples]
         # The own class is left out of the sum, so that 1 - p_own keeps its relative precision when it is tiny.
@@ -153,6 +164,11 @@ def _direction(gradient: Array, hessian: Array, steps: list[Array], changes: lis
         q -= a[:, None, None].astype(q.dtype) * y
         memory.append((s, y, rho, a))
     q /= hessian
+    if steps:
+        # The usual scaling: the initial matrix is made to fit the curvature along the last step.
+        size = _inner(changes[-1], changes[-1] / hessian)
+        scale = np.divide(_inner(steps[-1], changes[-1]), size, out=np.ones_like(size), where=size > 0)
+        q *= scale[:, None, None].astype(q.dtype)
     for s, y, rho, a in reversed(memory):
         q += (a - rho * _inner(y, q))[:, None, None].astype(q.dtype) * s
     return -q
@@ -165,8 +181,8 @@ def solve(
     masks: Array,
     strengths: Array,
     start: Array | None = None,
-    tolerance: float = 1e-6,
-    max_iterations: int = 1000,
+    tolerance: float = 1e-8,
+    max_iterations: int = 3000,
 ) -> Solution:
     """Solve P problems together; finished ones leave the batch.
 
@@ -177,58 +193,66 @@ def solve(
         masks: [P, n] of zeros and ones: the samples each problem sees.
         strengths: C of each problem, [P].
         start: parameters [P, K, d + 1] to start from, zeros if `None`.
-        tolerance: a problem is finished once the next step promises to lower its objective by less than this share.
-        max_iterations: more raise `RuntimeError`.
+        tolerance: a problem is finished once the next step promises to lower its objective by less than this share,
+            or once its objective no longer changes in the precision of the features.
+        max_iterations: a problem that needs more is returned as it is; `gap` tells.
     """
     dtype = basis.scores.dtype
     count, width = len(masks), basis.scores.shape[1] + 1
-    result = np.zeros((count, classes, width), dtype) if start is None else start.astype(dtype)
-    objectives = np.zeros(count)
-    active = np.arange(count)
+    found = Solution(np.zeros((count, classes, width), dtype), np.zeros(count), np.zeros(count), 0)
+    x = found.parameters.copy() if start is None else start.astype(dtype)
+    active, stalled = np.arange(count), np.zeros(count, dtype=np.int64)
     problems = _Problems(basis, labels, masks.astype(dtype), strengths)
-    x = result.copy()
     f, g, hessian = problems.evaluate(x)
     steps: list[Array] = []
     changes: list[Array] = []
-    for iteration in range(max_iterations):
+    for iteration in range(max_iterations + 1):
         direction = _direction(g, hessian, steps, changes)
         slope = _inner(g, direction)
-        finished = -slope <= 2 * tolerance * np.maximum(f, 1e-30)
+        gap = -slope / (2 * np.maximum(f, 1e-30))
+        finished = (gap <= tolerance) | (stalled >= _STALLED) | (iteration == max_iterations)
         if finished.any():
-            result[active[finished]], objectives[active[finished]] = x[finished], f[finished]
+            out = active[finished]
+            found.parameters[out], found.objective[out], found.gap[out] = x[finished], f[finished], gap[finished]
+            found.iterations = iteration
             keep = np.flatnonzero(~finished)
             if not len(keep):
-                return Solution(result[..., :-1], result[..., -1], objectives, iteration)
-            active, problems = active[keep], problems.take(keep)
+                break
+            active, stalled, problems = active[keep], stalled[keep], problems.take(keep)
             x, f, g, direction, slope = x[keep], f[keep], g[keep], direction[keep], slope[keep]
             steps, changes = [s[keep] for s in steps], [y[keep] for y in changes]
-        length = np.ones(len(active))
-        for _ in range(30):
-            trial = x + length[:, None, None].astype(dtype) * direction
-            new_f, new_g, hessian = problems.evaluate(trial)
-            # Rounding of f in single precision must not refuse a step near the optimum.
-            bad = new_f > f + _ARMIJO * length * slope + 1e-7 * np.abs(f)
-            if not bad.any():
-                break
-            length = np.where(bad, length * 0.3, length)
+        trial, new_f, new_g, hessian = _line_search(problems, x, f, direction, slope)
         s, y = trial - x, new_g - g
         usable = _inner(s, y) > 1e-10 * np.sqrt(_inner(s, s) * _inner(y, y))
         y[~usable] = 0
         steps, changes = [*steps[1 - _MEMORY :], s], [*changes[1 - _MEMORY :], y]
+        stalled = np.where(f - new_f <= np.finfo(dtype).eps * np.abs(f), stalled + 1, 0)
         x, f, g = trial, new_f, new_g
-    raise RuntimeError(
-        f"logistic regression: {len(active)} of {count} problems unfinished after {max_iterations} steps"
-    )
+    return found
+
+
+def _line_search(
+    problems: _Problems, x: Array, f: Array, direction: Array, slope: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Backtracking from a full step, each problem with its own length: new point, objective, gradient, Hessian."""
+    length = np.ones(len(x))
+    # Rounding of f must not refuse a step near the optimum.
+    slack = np.finfo(x.dtype).eps * np.abs(f)
+    while True:
+        trial = x + length[:, None, None].astype(x.dtype) * direction
+        new_f, new_g, hessian = problems.evaluate(trial)
+        bad = new_f > f + _ARMIJO * length * slope + slack
+        if not bad.any() or length.min() < 1e-12:
+            return trial, new_f, new_g, hessian
+        length = np.where(bad, length * 0.3, length)
 
 
 def solve_path(
-    basis: Basis, labels: Array, classes: int, masks: Array, strengths: Array = C_PATH, tolerance: float = 1e-6
+    basis: Basis, labels: Array, classes: int, masks: Array, strengths: Array = C_PATH, tolerance: float = 1e-8
 ) -> list[Solution]:
     """Solve every mask [P, n] at every C of the rising `strengths`; one `Solution` (of P problems) per C."""
     path: list[Solution] = []
-    start: Array | None = None
     for strength in strengths:
-        found = solve(basis, labels, classes, masks, np.full(len(masks), strength), start, tolerance)
-        start = np.concatenate([found.weights, found.intercept[..., None]], axis=-1)
-        path.append(found)
+        start = path[-1].parameters if path else None
+        path.append(solve(basis, labels, classes, masks, np.full(len(masks), strength), start, tolerance))
     return path

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.accuracy import score
-from evaluation.logistic import C_PATH, Basis, rotate, solve_path
+from evaluation.logistic import C_PATH, Basis, Solution, rotate, solve, solve_path
 from evaluation.splits import fold_masks, fold_rule
 
 __all__ = ["FIXED_C", "Probe", "choose_strength", "fit_probe", "l2_normalise", "standardise"]
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 FIXED_C = 1.0
 """C where there are too few labels to validate (a median of one per class)."""
 
-_PATH_TOLERANCE, _FINAL_TOLERANCE = 1e-4, 1e-6
+_PATH_TOLERANCE = 1e-5
 
 
 def l2_normalise(features: Array) -> Array:
@@ -44,17 +44,32 @@ class Probe:
         scores: [M, K] of the test samples.
         strength: the C it was fitted with.
         selection: how C was chosen: `hold-out`, `<k>-fold` or `fixed`.
+        gap: how far the fit is from its optimum, as a share of its objective (`evaluation.logistic.Solution`).
     """
 
     scores: Array
     strength: float
     selection: str
+    gap: float
 
 
-def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, masks: Array) -> float:
+def _validation(basis: Basis, labels: Array, metric: str, masks: Array, solution: Solution) -> tuple[float, float]:
+    """Score and mean log-likelihood over all validated samples, each predicted by the fit that has not seen it."""
+    hits, truth, losses = [], [], []
+    for mask, parameters in zip(masks, solution.parameters, strict=True):
+        rows = np.flatnonzero(~mask)
+        logits = (basis.scores[rows] @ parameters[:, :-1].T + parameters[:, -1]).astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        own = labels[rows]
+        losses.append(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(rows)), own])
+        hits.append(logits.argmax(axis=1) == own)
+        truth.append(own)
+    return score(metric, np.concatenate(hits), np.concatenate(truth)).value, -float(np.concatenate(losses).mean())
+
+
+def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, masks: Array) -> tuple[float, Array]:
     """The C of `C_PATH` with the best validation score.
 
-    Every validated sample is predicted once, by the fit that has not seen it, and the score is taken over all of them.
     Ties go to the smaller validation log-loss, then to the smaller C.
 
     Args:
@@ -63,24 +78,14 @@ def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, mask
         classes: K.
         metric: `top1` or `mean-per-class`.
         masks: bool [P, n], what each fit trains on; the rest is validated on.
+
+    Returns:
+        C, and the mean parameters of its fits [1, K, d + 1], near which the refit's optimum lies.
     """
-    best: tuple[float, float] | None = None
-    strength = FIXED_C
-    for c, solution in zip(C_PATH, solve_path(basis, labels, classes, masks, tolerance=_PATH_TOLERANCE), strict=True):
-        hits, truth, losses = [], [], []
-        for problem, mask in enumerate(masks):
-            rows = np.flatnonzero(~mask)
-            logits = basis.scores[rows] @ solution.weights[problem].T + solution.intercept[problem]
-            logits = (logits - logits.max(axis=1, keepdims=True)).astype(np.float64)
-            own = labels[rows]
-            losses.append(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(rows)), own])
-            hits.append(logits.argmax(axis=1) == own)
-            truth.append(own)
-        value = score(metric, np.concatenate(hits), np.concatenate(truth)).value
-        found = (value, -float(np.concatenate(losses).mean()))
-        if best is None or found > best:
-            best, strength = found, float(c)
-    return strength
+    path = solve_path(basis, labels, classes, masks, tolerance=_PATH_TOLERANCE)
+    values = [_validation(basis, labels, metric, masks, solution) for solution in path]
+    best = max(range(len(path)), key=lambda place: (*values[place], -place))
+    return float(C_PATH[best]), path[best].parameters.mean(axis=0, keepdims=True)
 
 
 def fit_probe(
@@ -100,11 +105,10 @@ def fit_probe(
     basis = rotate(train)
     folds = fold_rule(labels, together)
     selection = "fixed" if folds == 0 else "hold-out" if folds == 1 else f"{folds}-fold"
-    strength = FIXED_C
+    strength, start = FIXED_C, None
     if folds:
-        strength = choose_strength(basis, labels, classes, metric, fold_masks(labels, folds, seed, together))
-    # Walking up the path to the chosen C is faster than starting there.
-    path = np.append(C_PATH[: np.searchsorted(C_PATH, strength)], strength)
+        masks = fold_masks(labels, folds, seed, together)
+        strength, start = choose_strength(basis, labels, classes, metric, masks)
     everything = np.ones((1, len(labels)), dtype=bool)
-    final = solve_path(basis, labels, classes, everything, path, tolerance=_FINAL_TOLERANCE)[-1]
-    return Probe(final.logits(basis, test), strength, selection)
+    final = solve(basis, labels, classes, everything, np.array([strength]), start)
+    return Probe(final.logits(basis, test), strength, selection, float(final.gap[0]))
