@@ -10,7 +10,7 @@ of assuming that differences over seeds are normal, which n = 3 cannot check.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "sentence",
     "sign_flip_p",
     "smallest_p",
+    "stratified_interval",
     "t_interval",
     "t_p",
     "wilcoxon_p",
@@ -176,21 +177,52 @@ def holm(p_values: Iterable[float]) -> Vector:
     return np.where(np.isnan(p), np.nan, corrected)
 
 
+def _scores(values: ArrayLike) -> Vector:
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 2 or not scores.size or not np.isfinite(scores).all():
+        raise ValueError(f"scores must be finite and [seeds, tasks], got shape {scores.shape}")
+    return scores
+
+
 def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half (Agarwal et al. 2021), over all seeds and tasks together."""
-    return float(stats.trim_mean(np.asarray(values, dtype=np.float64).ravel(), 0.25))
+    """Mean of the middle half of all scores [seeds, tasks] together (Agarwal et al. 2021)."""
+    return float(stats.trim_mean(_scores(values).ravel(), 0.25))
 
 
 def probability_of_improvement(method: ArrayLike, baseline: ArrayLike) -> float:
-    """Chance that a run of `method` beats one of `baseline`, ties counting half (Agarwal et al. 2021).
+    """Chance that a run of `method` beats one of `baseline` on a task, ties counting half (Agarwal et al. 2021).
 
-    Both are [n_runs, n_tasks]; the chance is the mean over tasks.
+    Both are [seeds, tasks]; the chance is over all pairs of runs, then the mean over tasks.
     """
-    x, y = np.atleast_2d(np.asarray(method, np.float64)), np.atleast_2d(np.asarray(baseline, np.float64))
+    x, y = _scores(method), _scores(baseline)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"both methods need the same tasks, got {x.shape[1]} and {y.shape[1]}")
     pairs = x[:, None, :] - y[None, :, :]
     return float(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
+
+
+def stratified_interval(
+    statistic: Callable[..., float], *scores: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of `statistic(*scores)` by the stratified bootstrap of Agarwal et al. (2021).
+
+    Seeds are resampled within each task and method. `seed` makes it repeatable.
+
+    Args:
+        statistic: takes as many arrays [seeds, tasks] as there are `scores`.
+        scores: one array per method.
+        confidence: of the interval.
+        resamples: bootstrap samples.
+        seed: of the generator.
+    """
+    tables = [_scores(table) for table in scores]
+    draw = np.random.default_rng(seed)
+    found = np.empty(resamples)
+    for k in range(resamples):
+        rows = [draw.integers(len(table), size=table.shape) for table in tables]
+        found[k] = statistic(*(np.take_along_axis(t, r, axis=0) for t, r in zip(tables, rows, strict=True)))
+    low, high = np.quantile(found, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
 
 
 def sentence(n: int, family: int, level: float = 0.05) -> str:

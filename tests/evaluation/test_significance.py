@@ -19,6 +19,7 @@ from evaluation.significance import (
     sentence,
     sign_flip_p,
     smallest_p,
+    stratified_interval,
     t_interval,
     t_p,
     wilcoxon_p,
@@ -112,13 +113,35 @@ def test_holm_rejects_under_the_null_at_the_nominal_level() -> None:
 
 
 def test_interquartile_mean_drops_the_outer_quarters() -> None:
-    assert interquartile_mean([0, 1, 2, 100]) == 1.5
+    assert interquartile_mean([[0, 1], [2, 100]]) == 1.5
 
 
 def test_probability_of_improvement_counts_ties_half() -> None:
     assert probability_of_improvement([[1], [2]], [[1], [0]]) == pytest.approx((0.5 + 1 + 1 + 1) / 4)
     with pytest.raises(ValueError, match="same tasks"):
         probability_of_improvement([[1, 2]], [[1]])
+
+
+def test_probability_of_improvement_is_the_mann_whitney_statistic() -> None:
+    x, y = RNG.normal(size=(5, 3)), RNG.normal(size=(6, 3))
+    expected = [stats.mannwhitneyu(x[:, k], y[:, k]).statistic / 30 for k in range(3)]
+    assert probability_of_improvement(x, y) == pytest.approx(np.mean(expected))
+
+
+def test_stratified_bootstrap_resamples_seeds_within_a_task() -> None:
+    """Tasks far apart must not mix: the interval is as wide as the noise of the seeds, not as the tasks."""
+    scores = np.array([0.0, 10.0, 100.0]) + RNG.normal(0, 1, (200, 3))
+    low, high = stratified_interval(lambda table: float(table.mean()), scores, resamples=500)
+    assert low < scores.mean() < high
+    expected = 2 * 1.96 * float(np.sqrt(scores.var(axis=0).sum() / 200)) / 3
+    assert high - low == pytest.approx(expected, rel=0.15)
+    assert (low, high) == stratified_interval(lambda table: float(table.mean()), scores, resamples=500)
+
+
+@pytest.mark.parametrize("bad", [[0.1, 0.2], [[math.nan]], np.zeros((0, 2))])
+def test_unusable_scores_are_refused(bad: Any) -> None:
+    with pytest.raises(ValueError, match="scores must be finite"):
+        interquartile_mean(bad)
 
 
 def test_sentence_says_what_three_seeds_can_show() -> None:

@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 from workflow.scripts import aggregate as aggregation
 from workflow.scripts import significance
 from workflow.scripts.aggregate import KEY, aggregate, mean_table
-from workflow.scripts.significance import comparisons
+from workflow.scripts.significance import comparisons, overall
 
 
 @pytest.fixture
@@ -115,6 +115,16 @@ def test_only_common_seeds_are_compared(tree: dict[str, Any], tmp_path: Path) ->
     assert not linear["baseline_mean"].isna().any()
 
 
+def test_overall_table_takes_all_main_metrics_together(tree: dict[str, Any], tmp_path: Path) -> None:
+    summary = aggregate(tmp_path / "benchmark.json", tmp_path)
+    table = overall(summary, tree["significance"]).set_index("detector")
+    assert set(table["tasks"]) == {2} and set(table["seeds"]) == {3}
+    assert table.loc["none", "probability_of_improvement"] == 0.5
+    assert table.loc["oracle", "probability_of_improvement"] == 1.0
+    row = table.loc["glofnd"]
+    assert row["interquartile_mean_low"] <= row["interquartile_mean"] <= row["interquartile_mean_high"]
+
+
 def test_commands_write_their_tables(
     tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,9 +132,11 @@ def test_commands_write_their_tables(
     monkeypatch.setattr("sys.argv", ["aggregate", "--benchmark", benchmark, "--out", str(tmp_path)])
     aggregation.main()
     arguments = ["--benchmark", benchmark, "--summary", str(tmp_path / "summary.parquet")]
-    monkeypatch.setattr("sys.argv", ["significance", *arguments, "--out", str(tmp_path / "significance.csv")])
+    arguments += ["--out", str(tmp_path / "significance.csv"), "--overall", str(tmp_path / "overall.csv")]
+    monkeypatch.setattr("sys.argv", ["significance", *arguments])
     significance.main()
     assert "With 3 seeds the exact sign-flip test cannot give a p-value below 0.25" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "overall.csv")) == 3
     table = pd.read_csv(tmp_path / "significance.csv")
     assert not any(math.isinf(value) for value in table["p_value"])
 

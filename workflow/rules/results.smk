@@ -49,11 +49,12 @@ rule significance:
         benchmark=f"{RESULTS}/benchmark.json",
         summary=f"{RESULTS}/summary.parquet",
     output:
-        report(
+        table=report(
             f"{RESULTS}/significance.csv",
             caption="../report/significance.rst",
             category="Results",
         ),
+        overall=f"{RESULTS}/significance_overall.csv",
     log:
         f"{RESULTS}/logs/significance.log",
     benchmark:
@@ -66,7 +67,7 @@ rule significance:
         "Comparing every detector with the baseline, seed by seed"
     shell:
         "python -m workflow.scripts.significance --benchmark {input.benchmark:q} --summary {input.summary:q}"
-        " --out {output:q} 2>&1 | tee {log:q} >&2"
+        " --out {output.table:q} --overall {output.overall:q} 2>&1 | tee {log:q} >&2"
 
 
 # The store itself is not declared: Snakemake would delete it before each import, and with it what its user added.

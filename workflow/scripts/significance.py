@@ -1,7 +1,7 @@
 """Compare every detector with the baseline detector, paired by seed.
 
     python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
-        --out results/significance.csv
+        --out results/significance.csv --overall results/significance_overall.csv
 
 One row per experiment, objective, detector and value. The main metrics of the evaluations in `significance.primary`
 form one family per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
@@ -17,11 +17,18 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.significance import compare, holm, sentence
+from evaluation.significance import (
+    compare,
+    holm,
+    interquartile_mean,
+    probability_of_improvement,
+    sentence,
+    stratified_interval,
+)
 from glofnd.files import atomic_open, read_json
 from workflow.scripts.aggregate import KEY
 
-__all__ = ["comparisons"]
+__all__ = ["comparisons", "overall"]
 
 
 def comparisons(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
@@ -71,25 +78,69 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
+    """Each detector over all main metrics of an experiment together, with stratified bootstrap intervals.
+
+    Args:
+        summary: what `workflow.scripts.aggregate` writes.
+        settings: the config's `significance`, resolved.
+    """
+    chosen = (summary["kind"] == "method") & summary["primary"] & summary["evaluation"].isin(settings["primary"])
+    interval = {"confidence": settings["confidence"], "resamples": min(settings["bootstrap"], 2000)}
+    rows = []
+    for (experiment, objective), group in summary[chosen].groupby(["experiment", "objective"], sort=False):
+        scores = {
+            detector: runs.pivot(index="seed", columns=KEY[2:], values="value").dropna().to_numpy()
+            for detector, runs in group.groupby("detector", sort=False)
+        }
+        reference = scores.get(settings["baseline"])
+        if reference is None or not reference.size:
+            continue
+        for detector, values in scores.items():
+            if values.shape[1] != reference.shape[1] or not len(values):
+                continue
+            low, high = stratified_interval(interquartile_mean, values, **interval)
+            least, most = stratified_interval(probability_of_improvement, values, reference, **interval)
+            rows.append(
+                {
+                    "experiment": experiment,
+                    "objective": objective,
+                    "detector": detector,
+                    "seeds": values.shape[0],
+                    "tasks": values.shape[1],
+                    "interquartile_mean": interquartile_mean(values),
+                    "interquartile_mean_low": low,
+                    "interquartile_mean_high": high,
+                    "probability_of_improvement": probability_of_improvement(values, reference),
+                    "probability_of_improvement_low": least,
+                    "probability_of_improvement_high": most,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m workflow.scripts.significance", description=__doc__)
     parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
     parser.add_argument("--summary", required=True, type=Path, help="summary.parquet")
     parser.add_argument("--out", required=True, type=Path, help="significance.csv")
+    parser.add_argument("--overall", required=True, type=Path, help="table over all main metrics together")
     arguments = parser.parse_args()
     try:
         settings = read_json(arguments.benchmark)["significance"]
         if settings is None:
             raise ValueError(f"{arguments.benchmark}: significance is null; give it a baseline in the config")
-        table = comparisons(pd.read_parquet(arguments.summary), settings)
+        summary = pd.read_parquet(arguments.summary)
+        table = comparisons(summary, settings)
         if table.empty:
             raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    with atomic_open(arguments.out, "w") as handle:
-        table.to_csv(handle, index=False)
+    for path, frame in ((arguments.out, table), (arguments.overall, overall(summary, settings))):
+        with atomic_open(path, "w") as handle:
+            frame.to_csv(handle, index=False)
     for experiment, family in table[table["primary"]].groupby("experiment"):
         print(f"{experiment}: {sentence(int(family['n'].max()), len(family), 1 - settings['confidence'])}")
 
