@@ -37,6 +37,12 @@ def _seeds(config: Config) -> Iterator[str]:
         )
 
 
+def _tuning(config: Config) -> Iterator[str]:
+    both = [str(seed) for seed in config["seeds"] if seed in config["tuning_seeds"]]
+    if both:
+        yield f"tuning_seeds: {', '.join(both)} would be reported too; report seeds that nothing was chosen on"
+
+
 def _significance_baseline(config: Config, name: str) -> Iterator[str]:
     detectors = list(config["experiments"][name]["detectors"])
     asked = config["significance"]
@@ -165,7 +171,7 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
         already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
             out (its part is named by the schema's message already).
     """
-    checks: list[Check] = [partial(_paths, config), partial(_seeds, config)]
+    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_tuning, config)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]

@@ -105,14 +105,6 @@ class Grid:
             for name, experiment in self.config["experiments"].items()
         }
 
-    def trunks(self) -> Iterator[Trunk]:
-        """Every trunk of the grid."""
-        for name, experiment in self.config["experiments"].items():
-            for objective in experiment["objectives"]:
-                for seed in self.config["seeds"]:
-                    for epoch in self.trunk_epochs[name]:
-                        yield Trunk(name, objective, seed, epoch)
-
     def start_of_run(self, run: Run) -> Trunk | None:
         """The trunk a run branches from: the one that ends where its detector first touches anything."""
         detector = self.config["experiments"][run.experiment]["detectors"][run.detector]

@@ -44,6 +44,7 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         ("seeds", [1, 1], "seeds: 1 stands there more than once"),
         ("seeds", [1], "seeds: significance needs at least 2 seeds, there is 1"),
         ("seeds", "three", "seeds: must be a list, not 'three'"),
+        ("tuning_seeds", [3, 9], "tuning_seeds: 3 would be reported too"),
         ("paths/results", "data/raw", "paths.results: 'data/raw' is also paths.raw"),
         ("datasets/fashion", {}, "datasets.fashion: unknown data set 'fashion'; did you mean 'fashion-mnist'?"),
         ("datasets/digits", {"image_sise": 32}, "datasets.digits.image_sise: unknown key; did you mean 'image_size'?"),

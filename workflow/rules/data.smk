@@ -35,7 +35,9 @@ rule shard:
         gpu=RESOURCES["shard"]["gpu"],
     params:
         config=lambda wildcards: JOBS.dataset_config(wildcards.dataset),
-        raw=lambda wildcards, input: f"--raw {JOBS.folder(input[0])!r}" if input else "",
+        raw=lambda wildcards, input: JOBS.option(
+            "--raw", JOBS.folder(input[0]) if input else ""
+        ),
         out=lambda wildcards, output: JOBS.folder(output[0]),
     message:
         "Sharding {wildcards.dataset}/{wildcards.split}"
