@@ -5,13 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SampleState"]
+from glofnd.ranks import Ranks
+
+__all__ = ["LAYOUTS", "SampleState"]
+
+LAYOUTS = ("replicated", "sharded")
 
 
 class SampleState(nn.Module):
     """A table of `num_samples` rows; every column is a buffer of shape [num_samples], so `state_dict` holds all of it.
 
     Reading and writing cost O(batch), whatever `num_samples` is.
+
+    Over several ranks (`distribute`) every rank reads and writes its own part of the batch, and all updates count.
+    `replicated`: each rank keeps all rows and applies the updates of all ranks. `sharded`: rank r of W keeps the rows
+    r, r + W, r + 2W, ...; reading then asks the owners, so all ranks must read together.
 
     Args:
         num_samples: samples in the data set; valid indices are 0 ... num_samples - 1.
@@ -24,40 +32,88 @@ class SampleState(nn.Module):
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
         self.num_samples = num_samples
         self.columns = tuple(columns)
+        self.ranks: Ranks | None = None
+        self.sharded = False
         for name, value in columns.items():
             self.register_buffer(name, torch.full((num_samples,), float(value)))
 
+    def distribute(self, ranks: Ranks, layout: str) -> None:
+        """Share the table between ranks; all of them must hold the same rows beforehand."""
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+        if self.ranks is not None:
+            raise RuntimeError("this state is distributed already")
+        self.ranks, self.sharded = ranks, layout == "sharded"
+        if self.sharded:
+            for name in self.columns:
+                self.register_buffer(name, self.column(name)[ranks.rank :: ranks.size].clone())
+
     def column(self, name: str) -> Tensor:
-        """One column, [num_samples]."""
+        """The rows this process keeps of one column: [num_samples], or this rank's share where sharded."""
         return self.get_buffer(name)
 
-    def read(self, index: Tensor) -> dict[str, Tensor]:
-        """The rows of `index` (int64 [B]): name -> [B]."""
-        return {name: self.column(name)[index] for name in self.columns}
+    def whole(self, name: str) -> Tensor:
+        """One column of all samples, [num_samples]; where sharded, all ranks must call it together."""
+        column = self.column(name)
+        if self.ranks is None or not self.sharded:
+            return column
+        longest = -(-self.num_samples // self.ranks.size)
+        padded = torch.cat([column, column.new_zeros(longest - len(column))])
+        return self.ranks.gather(padded).view(self.ranks.size, longest).T.flatten()[: self.num_samples]
+
+    @torch.no_grad()
+    def read(self, index: Tensor, *names: str) -> dict[str, Tensor]:
+        """The rows of `index` (int64 [B]): name -> [B]; all columns when no name is given."""
+        names = names or self.columns
+        if self.ranks is None or not self.sharded:
+            return {name: self.column(name)[index] for name in names}
+        everywhere = self.ranks.gather(index)
+        mine = everywhere % self.ranks.size == self.ranks.rank
+        rows = torch.where(mine, everywhere // self.ranks.size, 0)
+        found = torch.stack([torch.where(mine, self._local(name)[rows], 0) for name in names])
+        found = self.ranks.sum(found)[:, self.ranks.part(len(index))]
+        return dict(zip(names, found, strict=True))
+
+    def _local(self, name: str) -> Tensor:
+        column = self.column(name)
+        # A rank may own nothing when there are more ranks than samples.
+        return column if len(column) else column.new_zeros(1)
 
     @torch.no_grad()
     def write(self, index: Tensor, values: dict[str, Tensor], valid: Tensor | None = None) -> None:
-        """Store the rows of `index`.
+        """Store the rows of `index`, those of all ranks.
 
-        A sample that occurs several times in `index` keeps the mean of its occurrences, so the result does not depend
-        on the order of the batch.
+        A sample that occurs several times keeps the mean of its occurrences, so the result does not depend on the order
+        of the batch.
 
         Args:
             index: int64 [B].
             values: name -> [B].
             valid: bool [B]; occurrences that are False are ignored. All count when absent.
         """
+        if self.ranks is not None:
+            index = self.ranks.gather(index)
+            values = {name: self.ranks.gather(value) for name, value in values.items()}
+            valid = None if valid is None else self.ranks.gather(valid.to(torch.uint8)).bool()
+            if self.sharded:
+                mine = index % self.ranks.size == self.ranks.rank
+                valid = mine if valid is None else valid & mine
         if valid is not None and not bool(valid.all()):
             index, values = index[valid], {name: value[valid] for name, value in values.items()}
+        if self.ranks is not None and self.sharded:
+            index = index // self.ranks.size
+        self._store(index, values)
+
+    def _store(self, index: Tensor, values: dict[str, Tensor]) -> None:
         unique, inverse = torch.unique(index, return_inverse=True)
         repeated = unique.numel() != index.numel()
-        if repeated:
-            occurrences = torch.bincount(inverse, minlength=unique.numel())
+        occurrences = torch.bincount(inverse, minlength=unique.numel()) if repeated else None
         for name, value in values.items():
             column = self.column(name)
             value = value.to(column.dtype)
-            if repeated:
-                value = torch.zeros_like(unique, dtype=column.dtype).index_add_(0, inverse, value) / occurrences
-                column[unique] = value
-            else:
+            if occurrences is None:
                 column[index] = value
+            else:
+                column[unique] = (
+                    torch.zeros_like(unique, dtype=column.dtype).index_add_(0, inverse, value) / occurrences
+                )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from glofnd.detectors.tile import Tile
+from glofnd.ranks import Ranks
 
 __all__ = ["TREATMENTS", "Batch", "Detector", "Screening"]
 
@@ -25,6 +26,8 @@ class Batch:
         training: whether state may change.
         labels: label per anchor, int64 [B], or None.
         candidate_labels: label per column, int64 [M], or None.
+        ranks: the processes that share the batch, or None; all other attributes but `candidate_labels` and `negatives`
+            are about this process's part.
     """
 
     index: Tensor
@@ -33,6 +36,13 @@ class Batch:
     training: bool
     labels: Tensor | None = None
     candidate_labels: Tensor | None = None
+    ranks: Ranks | None = None
+
+    def mean_over_anchors(self, total: Tensor) -> Tensor:
+        """Mean over the anchors of all processes from the sum over those of this one."""
+        if self.ranks is None:
+            return total / self.index.numel()
+        return self.ranks.sum(total) / (self.index.numel() * self.ranks.size)
 
 
 class Screening:

@@ -78,7 +78,7 @@ class _GlobalScreening(Screening):
         self.total = self.total + seen.sum()
 
     def settle(self) -> None:
-        mean = self.total / self.batch.index.numel()
+        mean = self.batch.mean_over_anchors(self.total)
         if self.quantile:
             self.state["threshold"] = mean
         else:

@@ -73,8 +73,8 @@ class GloFND(Detector):
     def thresholds(self) -> Tensor:
         """lambda of every sample, [num_samples]; 1 for a sample not seen yet."""
         if self.rule is None:
-            return self.state.column("threshold")
-        return self.rule.thresholds({name: self.state.column(name) for name in self.state.columns}, self.tail)
+            return self.state.whole("threshold")
+        return self.rule.thresholds({name: self.state.whole(name) for name in self.state.columns}, self.tail)
 
     def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
         if self.rule is None:
@@ -134,4 +134,4 @@ class _MomentsScreening(_SampleScreening):
     def commit(self) -> None:
         super().commit()
         if self.learning:
-            self.detector.tail += TAIL_RATE * self.surplus / self.batch.index.numel()
+            self.detector.tail += TAIL_RATE * self.batch.mean_over_anchors(self.surplus)

@@ -32,7 +32,7 @@ class MovingAverage:
 
     def __init__(self, state: SampleState, index: Tensor, gamma: float, floor: float = 0.0) -> None:
         self.state, self.index, self.gamma, self.floor = state, index, gamma, floor
-        self.old = state.column("log_u")[index]
+        self.old = state.read(index, "log_u")["log_u"]
         self.new = self.old.clone()
         self.valid = torch.zeros_like(index, dtype=torch.bool)
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch import distributed as dist
 
 from glofnd.detectors.base import Batch, Detector, Screening
 from glofnd.detectors.none import KeepAll
 from glofnd.detectors.tile import FILL, Similarities
 from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, contrast
+from glofnd.objectives.inputs import check, normalise
+from glofnd.ranks import Ranks
+from glofnd.state import SampleState
 
 __all__ = ["Inspection", "Objective"]
 
@@ -64,8 +67,9 @@ class Objective(nn.Module):
     """
 
     modalities: tuple[str, ...] = ("image",)
-    # Similarities per tile: as many as fit the cache of a core together with their mask.
-    tile_size = 2**19
+    # Similarities per tile, so that a tile and its mask stay in the cache; but at least as many anchors as a matrix
+    # product needs to be efficient.
+    tile_size, tile_rows = 2**20, 128
 
     def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
         super().__init__()
@@ -77,6 +81,7 @@ class Objective(nn.Module):
                 f"num_samples differs: {num_samples} for the objective, {detector.num_samples} for its detector"
             )
         self.num_samples = num_samples
+        self.ranks: Ranks | None = None
         self.detectors = nn.ModuleDict(
             {name: detector if name == "image" else copy.deepcopy(detector) for name in self.modalities}
         )
@@ -98,13 +103,41 @@ class Objective(nn.Module):
             ValueError: shapes that do not fit, an index out of range, or embeddings that are not finite; state is then
                 as before.
         """
-        index, labels = self._check(z1, z2, index, labels)
+        index, labels = check(z1, z2, index, labels, self.num_samples, self.ranks)
         with torch.autocast(z1.device.type, enabled=False):
-            first, second = _normalise(z1, z2)
+            first, second = normalise(z1, z2)
             temperature = self.current_temperature().to(first)
             compute = partial(self._compute, index, epoch, labels)
             loss: Tensor = ClosedForm.apply(compute, first, second, temperature)
             return loss
+
+    def distribute(self, group: dist.ProcessGroup | None = None, layout: str = "replicated") -> None:
+        """Share every batch with the other ranks of a process group.
+
+        W ranks with B samples each then compute what one process computes with W * B: every rank's samples are
+        candidates for all, and no rank's update is lost. Call it on every rank before training, after loading a
+        checkpoint. From then on all ranks call the objective together, with parts of equal size.
+
+        The loss is that of the whole batch, on every rank. Gradients with respect to the embeddings are scaled for
+        `DistributedDataParallel`, which takes the mean over ranks (multiply by 1 / W if you sum instead); those of
+        learned temperatures are complete on every rank.
+
+        Args:
+            group: process group, None for the default one.
+            layout: `replicated` keeps all per-sample state on every rank, `sharded` a W-th on each.
+        """
+        self.ranks = Ranks(group)
+        for module in self.modules():
+            if isinstance(module, SampleState):
+                module.distribute(self.ranks, layout)
+
+    def full_state_dict(self) -> dict[str, Tensor]:
+        """The state_dict of an undistributed objective, whatever the layout; all ranks must call it together."""
+        state = dict(self.state_dict())
+        for name, module in self.named_modules():
+            if isinstance(module, SampleState):
+                state |= {f"{name}.{column}": module.whole(column) for column in module.columns}
+        return state
 
     def current_temperature(self) -> Tensor:
         """tau as a scalar tensor, attached to its parameter where it is learned by the optimiser."""
@@ -147,19 +180,20 @@ class Objective(nn.Module):
             epoch: before `start_filter` nothing is dropped; None means that filtering has begun.
 
         Returns:
-            One `Inspection` per modality.
+            One `Inspection` per modality. Over several ranks: of this rank's samples among themselves; where state is
+            sharded, all ranks must call it together.
         """
-        index, labels = self._check(z1, z2, index, labels)
+        index, labels = check(z1, z2, index, labels, self.num_samples, None)
         with torch.autocast(z1.device.type, enabled=False):
-            both = torch.stack(_normalise(z1, z2))
+            both = torch.stack(normalise(z1, z2))
         found = {}
         for name in self.modalities:
             anchors, candidates = self._parts(name, both)
             detector = self._detector(name)
-            batch = self._batch(candidates, index, detector.start_filter if epoch is None else epoch, labels, False)
-            screening = detector.screen(batch)
-            everything = slice(0, index.numel())
-            tile = Similarities(anchors, candidates, 0, index.numel()).tile(everything)
+            pairs = Similarities(anchors, candidates, 0, index.numel())
+            when = detector.start_filter if epoch is None else epoch
+            screening = detector.screen(self._batch(pairs, index, when, labels, labels, training=False))
+            tile = pairs.tile(slice(0, index.numel()))
             negative = tile.similarity != FILL
             dropped, threshold = torch.zeros_like(negative), None
             if screening is not None:
@@ -186,10 +220,21 @@ class Objective(nn.Module):
             return both, both
         return (both[:1], both[1:]) if modality == "image" else (both[1:], both[:1])
 
-    def _batch(self, candidates: Tensor, index: Tensor, epoch: int, labels: Tensor | None, training: bool) -> Batch:
-        groups, size, _ = candidates.shape
-        columns = None if labels is None else labels.repeat(groups)
-        return Batch(index, epoch, groups * (size - 1), training, labels, columns)
+    def _tile_rows(self, candidates: Tensor) -> int:
+        similarities_per_anchor = candidates.shape[0] ** 2 * candidates.shape[1]
+        return max(self.tile_rows, self.tile_size // similarities_per_anchor)
+
+    def _batch(
+        self,
+        pairs: Similarities,
+        index: Tensor,
+        epoch: int,
+        labels: Tensor | None,
+        columns: Tensor | None,
+        training: bool,
+    ) -> Batch:
+        columns = None if columns is None else columns.repeat(pairs.groups)
+        return Batch(index, epoch, pairs.negatives, training, labels, columns, self.ranks)
 
     def _compute(
         self,
@@ -204,47 +249,27 @@ class Objective(nn.Module):
         """Loss, and its gradients with respect to `first`, `second` and `temperature`; state is written at the end."""
         loss, d_temperature = self.extra(temperature)
         both = torch.stack([first, second])
-        gradient = torch.zeros_like(both)
+        everywhere, own, columns = both, slice(0, len(index)), labels
+        if self.ranks is not None:
+            everywhere = self.ranks.gather(both.transpose(0, 1)).transpose(0, 1).contiguous()
+            own = self.ranks.part(len(index))
+            columns = None if labels is None else self.ranks.gather(labels)
+        gradient = torch.zeros_like(everywhere)
         commits: list[Criterion | Screening] = []
         for name in self.modalities:
-            anchors, candidates = self._parts(name, both)
+            anchors, candidates = self._parts(name, both)[0], self._parts(name, everywhere)[1]
+            pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates))
             detector = self._detector(name)
-            screening = detector.screen(self._batch(candidates, index, epoch, labels, self.training))
+            screening = detector.screen(self._batch(pairs, index, epoch, labels, columns, self.training))
             criterion = self.criterion(name, index, epoch, temperature)
-            into = Gradients(*self._parts(name, gradient), d_temperature) if with_gradient else None
-            columns = candidates.shape[0] * candidates.shape[1]
-            pairs = Similarities(anchors, candidates, 0, max(1, self.tile_size // (len(anchors) * columns)))
+            to_anchors, to_candidates = self._parts(name, gradient)
+            into = Gradients(to_anchors[:, own], to_candidates, d_temperature) if with_gradient else None
             loss = loss + contrast(pairs, criterion, screening, detector.treatment == "attract", into)
             commits += [criterion] if screening is None else [criterion, screening]
+        if self.ranks is not None:
+            loss, d_temperature = self.ranks.sum(torch.stack([loss, d_temperature])) / self.ranks.size
+            gradient = self.ranks.sum(gradient)[:, own] if with_gradient else gradient
         if self.training:
             for work in commits:
                 work.commit()
         return loss, gradient[0], gradient[1], d_temperature
-
-    def _check(self, z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        if z1.ndim != 2 or z1.shape != z2.shape:
-            raise ValueError(f"z1 and z2 must both be [B, D]; got {tuple(z1.shape)} and {tuple(z2.shape)}")
-        if not (z1.is_floating_point() and z2.is_floating_point()):
-            raise ValueError(f"z1 and z2 must be floating point; got {z1.dtype} and {z2.dtype}")
-        for name, value in (("index", index), ("labels", labels)):
-            if value is not None and (value.shape != z1.shape[:1] or value.is_floating_point()):
-                raise ValueError(
-                    f"{name} must hold {len(z1)} integers, one per row; got {tuple(value.shape)} {value.dtype}"
-                )
-        if len(z1) == 0:
-            raise ValueError("the batch is empty")
-        low, high = int(index.min()), int(index.max())
-        if low < 0 or high >= self.num_samples:
-            wrong = low if low < 0 else high
-            raise ValueError(f"sample index {wrong} is out of range: num_samples is {self.num_samples}")
-        for name, z in (("z1", z1), ("z2", z2)):
-            if not bool(torch.isfinite(z.detach().sum())) and not bool((finite := torch.isfinite(z).all(1)).all()):
-                row = int((~finite).nonzero()[0])
-                raise ValueError(f"{name} holds NaN or infinity for sample {int(index[row])}; no state was changed")
-        device = z1.device
-        return index.long().to(device), None if labels is None else labels.to(device)
-
-
-def _normalise(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
-    return functional.normalize(z1.to(dtype), dim=1), functional.normalize(z2.to(dtype), dim=1)

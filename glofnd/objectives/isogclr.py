@@ -53,12 +53,12 @@ class ISogCLR(Objective):
     @property
     def u(self) -> Tensor:
         """The moving averages, [num_samples]; 0 for a sample not seen yet."""
-        return self.state.column("log_u").exp()
+        return self.state.whole("log_u").exp()
 
     @property
     def temperatures(self) -> Tensor:
         """tau of every sample, [num_samples]."""
-        return self.state.column("temperature")
+        return self.state.whole("temperature")
 
     def current_temperature(self) -> Tensor:
         """There is no shared temperature; a placeholder."""

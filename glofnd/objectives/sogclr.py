@@ -38,7 +38,7 @@ class SogCLR(Objective):
     @property
     def u(self) -> Tensor:
         """The moving averages, [num_samples]; 0 for a sample not seen yet."""
-        return self.state.column("log_u").exp()
+        return self.state.whole("log_u").exp()
 
     def current_temperature(self) -> Tensor:
         """tau."""

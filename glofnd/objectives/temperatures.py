@@ -53,8 +53,8 @@ class BatchTemperatures:
 
     def __init__(self, rule: TemperatureRule, state: SampleState, index: Tensor) -> None:
         self.rule, self.state, self.index = rule, state, index
-        self.tau = state.column("temperature")[index]
-        self.velocity = state.column("velocity")[index]
+        rows = state.read(index, "temperature", "velocity")
+        self.tau, self.velocity = rows["temperature"], rows["velocity"]
         self.new = self.tau.clone()
         self.valid = torch.zeros_like(index, dtype=torch.bool)
 

@@ -1,0 +1,80 @@
+"""Checks and normalisation of a batch, before anything is computed from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from glofnd.ranks import Ranks
+
+__all__ = ["check", "normalise"]
+
+
+def check(
+    z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None, num_samples: int, ranks: Ranks | None
+) -> tuple[Tensor, Tensor | None]:
+    """`index` and `labels` on the device of the embeddings, after everything has been found in order.
+
+    Raises:
+        ValueError: what does not fit; on all ranks, if any rank's part of the batch does not.
+    """
+    problem: ValueError | None = None
+    try:
+        _check_shapes(z1, z2, index, labels)
+        _check_values(z1, z2, index, num_samples)
+    except ValueError as error:
+        problem = error
+    if ranks is not None:
+        _agree(ranks, z1, problem, labels is not None)
+    if problem is not None:
+        raise problem
+    return index.long().to(z1.device), None if labels is None else labels.to(z1.device)
+
+
+def normalise(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of unit length, in float32 or the wider of both dtypes."""
+    dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
+    return functional.normalize(z1.to(dtype), dim=1), functional.normalize(z2.to(dtype), dim=1)
+
+
+def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> None:
+    if z1.ndim != 2 or z1.shape != z2.shape:
+        raise ValueError(f"z1 and z2 must both be [B, D]; got {tuple(z1.shape)} and {tuple(z2.shape)}")
+    if not (z1.is_floating_point() and z2.is_floating_point()):
+        raise ValueError(f"z1 and z2 must be floating point; got {z1.dtype} and {z2.dtype}")
+    for name, value in (("index", index), ("labels", labels)):
+        if value is not None and (value.shape != z1.shape[:1] or value.is_floating_point()):
+            raise ValueError(
+                f"{name} must hold {len(z1)} integers, one per row; got {tuple(value.shape)} {value.dtype}"
+            )
+    if len(z1) == 0:
+        raise ValueError("the batch is empty")
+
+
+def _check_values(z1: Tensor, z2: Tensor, index: Tensor, num_samples: int) -> None:
+    low, high = (int(bound) for bound in torch.aminmax(index))
+    if low < 0 or high >= num_samples:
+        raise ValueError(f"sample index {low if low < 0 else high} is out of range: num_samples is {num_samples}")
+    for name, z in (("z1", z1), ("z2", z2)):
+        # One sum tells in nearly all cases; half precision may overflow in it although every entry is finite.
+        if not bool(torch.isfinite(z.detach().sum())) and not bool((finite := torch.isfinite(z).all(1)).all()):
+            row = int((~finite).nonzero()[0])
+            raise ValueError(f"{name} holds NaN or infinity for sample {int(index[row])}; no state was changed")
+
+
+def _agree(ranks: Ranks, z: Tensor, problem: ValueError | None, labelled: bool) -> None:
+    """Tell the other ranks before any of them waits for a rank that has given up."""
+    shape = list(z.shape) if problem is None else [-1, -1]
+    found = ranks.gather(torch.tensor([[*shape, int(labelled)]], device=z.device)).tolist()
+    if problem is not None:
+        return
+    broken = [rank for rank, (size, _, _) in enumerate(found) if size < 0]
+    if broken:
+        raise ValueError(f"bad input on rank {broken[0]}; its own message says what; no state was changed")
+    if any(entry != found[0] for entry in found):
+        sizes = ", ".join(f"{size} x {dim}" for size, dim, _ in found)
+        raise ValueError(
+            f"every rank must hold a part of the batch of equal size (and labels, if any): got {sizes}; "
+            "drop the last, smaller batch or pad it"
+        )

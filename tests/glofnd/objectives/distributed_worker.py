@@ -1,0 +1,140 @@
+"""Runs every case on W ranks (gloo) and in one process, and writes how far they are apart.
+
+    python distributed_worker.py W RESULT.json
+
+One process imports torch and forks the ranks, since the import takes longer than all cases together.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import distributed as dist
+from torch import nn
+
+from glofnd.detectors import build_detector
+from glofnd.objectives import build_objective
+
+SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 3
+DETECTORS = {
+    "none": {},
+    "glofnd": {"alpha": 0.3, "init": "quantile"},
+    "moments": {"alpha": 0.3, "learner": "moments"},
+    "global-threshold": {"alpha": 0.3, "lr": 0.4, "init": "quantile"},
+    "batch-quantile": {"alpha": 0.3},
+    "oracle": {"treatment": "attract"},
+}
+OBJECTIVES = ["simclr", "sogclr", "isogclr", "clip", "fastclip-v1", "fastclip-v2", "fastclip-v3"]
+CASES = [(o, "glofnd") for o in OBJECTIVES] + [(o, d) for o in ("sogclr", "clip") for d in DETECTORS if d != "glofnd"]
+LAYOUTS = ["replicated", "sharded"]
+
+
+def make(objective, detector):
+    name = "glofnd" if detector == "moments" else detector
+    return build_objective(objective, SAMPLES, build_detector(name, SAMPLES, **DETECTORS[detector])).double()
+
+
+def batch(step):
+    """Repeated samples within and across ranks."""
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(2, BATCH, INPUT, generator=generator, dtype=torch.float64)
+    return x, torch.randint(SAMPLES, (BATCH,), generator=generator)
+
+
+def train(objective, part, ranks):
+    """Train a linear encoder as DistributedDataParallel would; returns all numbers that must not depend on ranks."""
+    torch.manual_seed(0)
+    encoder = nn.Linear(INPUT, DIM).double()
+    optimizer = torch.optim.SGD([{"params": encoder.parameters()}, *objective.parameter_groups()], lr=0.1)
+    numbers = {}
+    for step in range(STEPS):
+        x, index = batch(step)
+        x, index = x[:, part], index[part]
+        loss = objective(encoder(x[0]), encoder(x[1]), index, epoch=step, labels=index % 3)
+        optimizer.zero_grad()
+        loss.backward()
+        if ranks > 1:
+            for parameter in encoder.parameters():
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= ranks
+        numbers |= {f"loss {step}": loss.detach(), f"gradient {step}": encoder.weight.grad.clone()}
+        for name, parameter in objective.named_parameters():
+            numbers[f"{name} {step}"] = parameter.grad.clone()
+        optimizer.step()
+        objective.after_step()
+    return numbers | {f"state {name}": value.clone() for name, value in objective.full_state_dict().items()}
+
+
+def distance(got, expected):
+    assert got.shape == expected.shape
+    same = got == expected  # infinities, in particular
+    difference = torch.where(same, 0, (got - expected).abs())
+    return float((difference / expected.abs().clamp_min(1e-3)).max())
+
+
+def refusals(rank, ranks):
+    """Messages of bad input on one rank alone: (this rank's, with an uneven last batch)."""
+    messages = []
+    for bad_index, size in ((99, 2), (0, 3)):
+        objective = make("sogclr", "glofnd")
+        objective.distribute()
+        before = objective.full_state_dict()
+        before = {name: value.clone() for name, value in before.items()}
+        rows = size if rank == ranks - 1 else 2
+        index = torch.zeros(rows, dtype=torch.long)
+        if rank == ranks - 1:
+            index[0] = bad_index
+        try:
+            objective(torch.randn(rows, DIM), torch.randn(rows, DIM), index, epoch=0)
+            messages.append("nothing")
+        except ValueError as error:
+            messages.append(str(error))
+        assert all(torch.equal(value, before[name]) for name, value in objective.full_state_dict().items())
+    return messages
+
+
+def work(rank, ranks, store, result):
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
+    part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
+    found = {}
+    for objective, detector in CASES:
+        expected = train(make(objective, detector), slice(0, BATCH), 1) if rank == 0 else None
+        for layout in LAYOUTS:
+            distributed = make(objective, detector)
+            distributed.distribute(layout=layout)
+            got = train(distributed, part, ranks)
+            if expected is not None:
+                assert got.keys() == expected.keys()
+                rows = max([0, *(len(b) for n, b in distributed.named_buffers() if b.ndim and "state" in n)])
+                distances = {name: distance(got[name], expected[name]) for name in got}
+                found[f"{objective} {detector} {layout}"] = {"distances": distances, "rows": rows}
+    found["refusals"] = refusals(rank, ranks)
+    Path(f"{result}.{rank}").write_text(json.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def main(ranks, result):
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for rank in range(ranks):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    work(rank, ranks, Path(folder) / "store", result)
+                    status = 0
+                finally:
+                    sys.stderr.flush()
+                    os._exit(status)
+            children.append(child)
+        statuses = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(int(any(statuses)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

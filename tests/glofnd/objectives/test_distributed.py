@@ -1,0 +1,48 @@
+"""W ranks with B / W samples each equal one process with B: loss, gradients, temperatures, all per-sample state."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.glofnd.objectives.distributed_worker import CASES, LAYOUTS, SAMPLES
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def run(request, tmp_path_factory):
+    result = tmp_path_factory.mktemp("ranks") / "result.json"
+    worker = Path(__file__).with_name("distributed_worker.py")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(worker), str(request.param), str(result)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return request.param, [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(request.param)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("objective", "detector"), CASES)
+def test_equals_one_process(run, objective, detector, layout):
+    ranks, found = run
+    case = found[0][f"{objective} {detector} {layout}"]
+    assert {name for name in case["distances"] if name.startswith("gradient")} == {f"gradient {i}" for i in range(3)}
+    assert max(case["distances"].values()) < 1e-9, case["distances"]
+    if layout == "sharded":
+        assert case["rows"] <= -(-SAMPLES // ranks)
+
+
+def test_bad_input_on_one_rank_stops_all_of_them(run):
+    ranks, found = run
+    own, others = found[-1]["refusals"][0], {one["refusals"][0] for one in found[:-1]}
+    assert own == f"sample index 99 is out of range: num_samples is {SAMPLES}"
+    assert others == {f"bad input on rank {ranks - 1}; its own message says what; no state was changed"}
+
+
+def test_an_uneven_last_batch_is_refused_everywhere(run):
+    _, found = run
+    for one in found:
+        assert "every rank must hold a part of the batch of equal size" in one["refusals"][1]
