@@ -50,7 +50,7 @@ class BimodalModel(Model):
         for caption in set(captions) - self._tokens.keys():
             self._tokens[caption] = self._tokenizer([caption])[0]
         tokens = torch.stack([self._tokens[caption] for caption in captions]).to(self.mean.device)
-        # On a CPU the fused kernel's backward is slow for short captions: 143 ms against 47 ms for 256 of 20 tokens, bf16.
+        # On a CPU the fused kernel's backward is slow: 143 ms against 47 ms for 256 captions of 20 tokens in bf16.
         kernels = [SDPBackend.MATH] if tokens.device.type == "cpu" else _ALL_KERNELS
         with sdpa_kernel(kernels):
             out: Tensor = self.clip.encode_text(tokens)
