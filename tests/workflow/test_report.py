@@ -207,6 +207,31 @@ def test_answer_when_nothing_differs(tmp_path: Path) -> None:
     assert "n/a" in said
 
 
+def test_answer_warns_where_an_untrained_baseline_is_as_good(copy: Path, document: html.HtmlElement) -> None:
+    assert "Caution" not in text(document.xpath("//article")[0])
+    frame = pd.read_parquet(copy / "summary.parquet")
+    frame.loc[(frame["detector"] == "raw-pixels") & (frame["fraction"] == 1.0), "value"] = 0.99
+    frame.to_parquet(copy / "summary.parquet")
+    card = html.document_fromstring(make(copy)).xpath("//article")[0]
+    assert "scores at least as high as GloFND (raw-pixels in 1 of 5 primary columns)" in text(card)
+
+
+def test_best_is_shared_by_ties_and_given_to_none_if_all_tie(copy: Path) -> None:
+    frame = pd.read_parquet(copy / "summary.parquet")
+    for fraction, tied in ((1.0, ["glofnd", "none"]), (0.1, ["glofnd", "none", "batch-quantile"])):
+        frame.loc[frame["detector"].isin(tied) & (frame["fraction"] == fraction), "value"] = 0.999
+    frame.to_parquet(copy / "summary.parquet")
+    table = html.document_fromstring(make(copy)).xpath("//table[@data-evaluation='linear']")[0]
+    best = {
+        column: {
+            text(row.xpath("./th")[0]).split()[0]
+            for row in table.xpath(f"./tbody/tr[contains(./td[{column}]/@class, 'best')]")
+        }
+        for column in (1, 2)
+    }
+    assert best == {1: {"glofnd", "none"}, 2: set()}
+
+
 # Gallery
 
 
@@ -222,6 +247,7 @@ def test_every_wrong_find_is_marked_in_words_and_by_its_frame(tree: Path, docume
         marked = box[0].xpath(".//li[@class='find wrong']")
         assert len(marked) == wrong and len(box[0].xpath(".//li[starts-with(@class, 'find')]")) == shown
         for item in marked:
+            assert item.xpath(".//*[contains(@class, 'crossed')]")
             assert "✕ wrong" in text(item) and item.xpath(".//img")[0].get("alt").startswith("wrong find")
         for item in box[0].xpath(".//li[@class='find right']"):
             assert "wrong" not in text(item)

@@ -43,7 +43,7 @@ def agreements(results: Results) -> list[Agreement]:
                     for run in results.runs(experiment, objective, detector)
                     if (path := Path(results.grid.run_folder(run)) / EVALUATION / "predictions.npz").is_file()
                 }
-                for detector in settings["detectors"]
+                for detector in results.detectors(experiment)
             }
             detectors = [detector for detector, runs in read.items() if runs]
             if len(detectors) > 1:

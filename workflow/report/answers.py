@@ -87,7 +87,7 @@ def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) ->
 
 
 def _answer(results: Results, experiment: str, objective: str, here: Chosen, looks: dict[str, Look]) -> Answer:
-    detectors = list(results.config["experiments"][experiment]["detectors"])
+    detectors = results.detectors(experiment)
     ours = [d for d in detectors if results.method(experiment, d) == METHOD]
     oracle = next((d for d in detectors if results.method(experiment, d) == "oracle"), None)
     judged = [_judgement(results, label, _comparisons(here, label)) for label in ours]
@@ -96,6 +96,7 @@ def _answer(results: Results, experiment: str, objective: str, here: Chosen, loo
     shares = _oracle_shares(here, oracle, rivals) if oracle else []
     if oracle:
         sentences.append(_oracle_sentence(oracle, ours, shares, f"{100 * results.confidence:g} %"))
+    sentences += _caution(here, ours)
     sentences += _false_negatives(results, experiment, objective)
     return Answer(
         experiment,
@@ -187,6 +188,32 @@ def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare], le
             ends = dict.fromkeys(f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in (known[0], known[-1]))
             text += f"; where the oracle gains, {_said(label)} gets {' to '.join(ends)} % of it"
     return f"{text}."
+
+
+def _caution(here: Chosen, ours: list[str]) -> list[str]:
+    """A warning where something that was never trained scores at least as high as our method."""
+    found = []
+    for label in ours:
+        beaten: dict[str, int] = {}
+        total = 0
+        for table, numbers in here:
+            row = table.row(label)
+            for number in numbers:
+                cell = row.cells[number] if row else None
+                if cell is None:
+                    continue
+                total += 1
+                for other in table.rows:
+                    trivial = other.cells[number]
+                    if other.role == "baseline" and trivial is not None and trivial.mean >= cell.mean:
+                        beaten[other.label] = beaten.get(other.label, 0) + 1
+        if beaten:
+            listed = ", ".join(f"{name} in {count}" for name, count in beaten.items())
+            found.append(
+                f"Caution: what was never trained scores at least as high as {_said(label)} ({listed} of {total} "
+                "primary columns), so these encoders are not yet useful there."
+            )
+    return found
 
 
 def _false_negatives(results: Results, experiment: str, objective: str) -> list[str]:

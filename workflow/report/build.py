@@ -31,8 +31,8 @@ def looks_of(results: Results) -> dict[str, Look]:
     """The look of every detector in the benchmark."""
     return assign_looks(
         (label, results.method(name, label))
-        for name, experiment in results.config["experiments"].items()
-        for label in experiment["detectors"]
+        for name in results.config["experiments"]
+        for label in results.detectors(name)
     )
 
 

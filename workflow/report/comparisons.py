@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -55,7 +56,7 @@ def _table(
     metrics = {metric: number for number, metric in enumerate(dict.fromkeys(c.metric for c in columns))}
     columns.sort(key=lambda c: (position[c.dataset, c.split], metrics[c.metric], -c.fraction))
     detectors = results.config["experiments"][experiment]["detectors"]
-    labels = [d for d in detectors if d in set(trained["detector"])]
+    labels = [d for d in results.detectors(experiment) if d in set(trained["detector"])]
     key = {"experiment": experiment, "objective": objective, "evaluation": evaluation, "protocol": protocol}
     tested = results.significance[(results.significance[list(key)] == pd.Series(key)).all(axis=1)]
     if evaluation == DISCOVERY:  # a difference to a detector that drops nothing says nothing
@@ -66,7 +67,8 @@ def _table(
         for label in labels
     }
     roles = {label: _role(results, experiment, label) for label in labels}
-    _mark_best(cells, roles, columns)
+    out = ("upper bound", "reference") if evaluation == DISCOVERY else ("upper bound",)
+    _mark_best({label: row for label, row in cells.items() if roles[label] not in out}, columns)
     rows = [Row(label, roles[label], cells[label], detectors[label].get("alpha")) for label in labels]
     baselines = values[values["objective"] == BASELINE]
     for name in baselines["detector"].unique():
@@ -145,19 +147,18 @@ def _verdict(difference: float, p_holm: float, higher_is_better: bool, level: fl
     return "better" if (difference > 0) == higher_is_better else "worse"
 
 
-def _mark_best(cells: dict[str, list[Cell | None]], roles: dict[str, str], columns: Sequence[Column]) -> None:
-    """Mark the best mean of each column among what uses no labels: the oracle is a bound, not a competitor."""
+def _mark_best(cells: dict[str, list[Cell | None]], columns: Sequence[Column]) -> None:
+    """Mark the best mean of each column, or all that tie for it; where all tie, none is best."""
     for number, column in enumerate(columns):
-        rivals = {
-            label: cell
-            for label, row in cells.items()
-            if roles[label] != "upper bound" and (cell := row[number]) is not None
-        }
-        if len(rivals) < 2 or column.metric.endswith(NEUTRAL):
+        if column.metric.endswith(NEUTRAL):
             continue
-        means = {label: cell.mean if column.higher_is_better else -cell.mean for label, cell in rivals.items()}
-        top = max(means, key=lambda label: means[label])
-        cells[top][number] = Cell(rivals[top].values, True, rivals[top].effect)
+        sign = 1 if column.higher_is_better else -1
+        means = {label: sign * cell.mean for label, row in cells.items() if (cell := row[number]) is not None}
+        best = [label for label, mean in means.items() if mean >= max(means.values()) - 1e-9]
+        for label in best if len(best) < len(means) else ():
+            cell = cells[label][number]
+            if cell is not None:
+                cells[label][number] = replace(cell, best=True)
 
 
 def main_columns(table: Table) -> tuple[list[int], list[int]]:
@@ -168,15 +169,17 @@ def main_columns(table: Table) -> tuple[list[int], list[int]]:
 
 
 def discovery_parts(table: Table) -> list[tuple[str, Table]]:
-    """A table of discovery by what its columns are about: each modality's anchors, then everything else."""
+    """A table of discovery in parts: each modality's anchors, then more against the same labels."""
     numbers = {column.metric: number for number, column in enumerate(table.columns)}
     found, shown = [], set()
     for modality, prefix in (("image", ""), ("text", "text_")):
         chosen = [numbers[prefix + name] for name in _DISCOVERED if prefix + name in numbers]
         if chosen:
-            found.append((f"{modality} anchors", table.part(chosen)))
+            part = table.part(chosen)
+            columns = [replace(column, metric=column.metric.removeprefix(prefix)) for column in part.columns]
+            found.append((f"{modality} anchors", replace(part, columns=columns)))
             shown |= set(chosen)
-    rest = [number for number in range(len(table.columns)) if number not in shown]
+    rest = [number for name, number in numbers.items() if number not in shown and "@" not in name]
     return [*found, ("more", table.part(rest))] if rest else found
 
 

@@ -43,7 +43,7 @@ def training_curves(results: Results, looks: dict[str, Look]) -> list[Curves]:
                     for run in results.runs(experiment, objective, detector)
                     if run.id in results.histories
                 ]
-                for detector in settings["detectors"]
+                for detector in results.detectors(experiment)
             }
             runs = {detector: histories for detector, histories in runs.items() if any(histories)}
             if runs:

@@ -116,7 +116,7 @@ def _strip(axes: Axes, gallery: Gallery) -> None:
     for line, anchor in enumerate([anchor for anchor in gallery.anchors if anchor.finds][:_ANCHORS]):
         y = line * _LINE
         _picture(axes, anchor.image, 0.0, y)
-        axes.text(0.5, y - 0.06, anchor.name, fontsize=7, fontweight="bold", ha="center", va="bottom")
+        axes.text(0.5, y - 0.06, _short(anchor.name), fontsize=7, fontweight="bold", ha="center", va="bottom")
         for place, find in enumerate(anchor.finds[:_FINDS]):
             x = 1.25 + place * 1.1
             _picture(axes, find.image, x, y)
@@ -125,12 +125,16 @@ def _strip(axes: Axes, gallery: Gallery) -> None:
             )
             axes.text(x + 0.5, y - 0.06, text, fontsize=7, color=colour, ha="center", va="bottom")
             if not find.correct:
-                for ends in ([y, y + 1], [y + 1, y]):
-                    axes.plot([x, x + 1], ends, color=_WRONG, linewidth=1.6)
+                axes.plot(x + 0.97, y + 0.03, "o", color=_WRONG, markersize=8)
+                axes.plot(x + 0.97, y + 0.03, "x", color="white", markersize=4, markeredgewidth=1.4)
                 axes.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor=_WRONG, linewidth=2.0, linestyle="--"))
     axes.set_xlim(-0.1, 1.25 + _FINDS * 1.1)
     axes.set_ylim(_ANCHORS * _LINE - 0.2, -0.35)
     axes.set_aspect("equal")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 14 else f"{name[:13]}…"
 
 
 def _picture(axes: Axes, image: NDArray[np.uint8], x: float, y: float) -> None:

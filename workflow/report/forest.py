@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from workflow.report.appearance import Look
 from workflow.report.formats import points
-from workflow.report.svg import element, markup, tick_values
+from workflow.report.svg import element, markup, tick_digits, tick_values
 from workflow.report.table import Effect, Table
 
 __all__ = ["Forest", "ForestGroup", "ForestLine", "forest"]
@@ -119,6 +119,5 @@ def _axis(scale: Scale) -> Markup:
     for tick in scale.ticks:
         x = scale.place(tick)
         element(root, "line", class_="zero" if abs(tick) < 1e-9 else "grid", x1=x, x2=x, y1="0", y2="4")
-        digits = 0 if all(float(t).is_integer() for t in scale.ticks) else 1
-        element(root, "text", points(tick / 100, digits), x=x, y="17", text_anchor="middle")
+        element(root, "text", points(tick / 100, tick_digits(scale.ticks)), x=x, y="17", text_anchor="middle")
     return markup(root)

@@ -39,6 +39,8 @@ _METRICS = {
     "top5": "top-5",
     "mean-per-class": "mean per class",
     "f1": "F1",
+    "f1_per_anchor": "F1 per anchor",
+    "exact_f1": "exact F1",
 }
 
 

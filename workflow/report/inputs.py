@@ -71,6 +71,14 @@ class Results:
             if (run.experiment, run.objective, run.detector) == (experiment, objective, detector)
         ]
 
+    def detectors(self, experiment: str) -> list[str]:
+        """Detector labels of an experiment: the reference first, the oracle last, the others in the config's order."""
+
+        def rank(label: str) -> int:
+            return 0 if label == self.reference else 2 if self.method(experiment, label) == "oracle" else 1
+
+        return sorted(self.config["experiments"][experiment]["detectors"], key=rank)
+
     def method(self, experiment: str, detector: str) -> str:
         """The method a detector label means."""
         return str(self.config["experiments"][experiment]["detectors"][detector].get("method", detector))

@@ -14,7 +14,17 @@ from matplotlib.ticker import MaxNLocator
 
 from workflow.report.appearance import Look
 
-__all__ = ["Point", "Reference", "Series", "element", "line_chart", "marker_icon", "markup", "tick_values"]
+__all__ = [
+    "Point",
+    "Reference",
+    "Series",
+    "element",
+    "line_chart",
+    "marker_icon",
+    "markup",
+    "tick_digits",
+    "tick_values",
+]
 
 Point = tuple[float, float]
 Band = Sequence[tuple[float, float, float]]
@@ -105,10 +115,13 @@ def markup(root: ElementTree.Element) -> Markup:
     return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
 
 
+def tick_digits(ticks: Sequence[float]) -> int:
+    """Decimals that write all ticks exactly."""
+    return next((d for d in range(6) if all(abs(round(tick, d) - tick) < 1e-9 for tick in ticks)), 6)
+
+
 def _tick_text(value: float, ticks: Sequence[float]) -> str:
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    digits = next((d for d in range(5) if abs(round(step, d) - step) < 1e-9), 5)
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:.{tick_digits(ticks)}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _axes(root: ElementTree.Element, frame: _Frame, x_label: str, y_label: str) -> None:
@@ -192,7 +205,9 @@ def line_chart(
     xs = [x for x, _ in points]
     ys = [y for _, y in points] + [line.value for line in references] + list(y_range or ())
     first, last = (min(xs), max(xs)) if max(xs) > min(xs) else (min(xs) - 0.5, max(xs) + 0.5)
-    x_ticks = [tick for tick in tick_values(first, last, 6, integer=True) if first <= tick <= last]
+    x_ticks = [
+        tick for tick in tick_values(first, last, 6, integer=True) if first <= tick <= last and tick.is_integer()
+    ]
     frame = _Frame((first, last), x_ticks, tick_values(min(ys), max(ys)))
     root = ElementTree.Element(
         "svg", {"class": "chart", "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "role": "img", "aria-label": title}
@@ -210,6 +225,10 @@ def line_chart(
             element(group, "path", class_="band", d=_path(outline, frame) + "Z")
         for line_points in one.single:
             element(group, "path", class_="single", d=_path(line_points, frame))
+        if len(one.mean) == 1:
+            x, y = one.mean[0]
+            place = f"translate({_number(frame.x(x))} {_number(frame.y(y))})"
+            element(group, "path", class_="dot", d=one.look.marker, transform=place)
         dash = {"stroke_dasharray": one.look.dash} if one.look.dash else {}
         element(group, "path", class_="mean", d=_path(one.mean, frame), **dash)
     _end_labels(root, frame, series, references)
