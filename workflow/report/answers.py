@@ -211,7 +211,7 @@ def _caution(here: Chosen, ours: list[str]) -> list[str]:
             listed = ", ".join(f"{name} in {count}" for name, count in beaten.items())
             found.append(
                 f"Caution: what was never trained scores at least as high as {_said(label)} ({listed} of {total} "
-                "primary columns), so these encoders are not yet useful there."
+                "primary columns), so read the differences there with care."
             )
     return found
 
