@@ -131,6 +131,12 @@ class Objective(nn.Module):
             if isinstance(module, SampleState):
                 module.distribute(self.ranks, layout)
 
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of state per sample of the data set, thresholds and moving averages of all modalities together."""
+        tables = [module for module in self.modules() if isinstance(module, SampleState)]
+        return sum(table.column(name).element_size() for table in tables for name in table.columns)
+
     def full_state_dict(self) -> dict[str, Tensor]:
         """The state_dict of an undistributed objective, whatever the layout; all ranks must call it together."""
         state = dict(self.state_dict())
