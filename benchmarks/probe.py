@@ -6,9 +6,9 @@
 Both solve all ten C of logspace(-6, 5, 10) on the same standardised float32 features, scikit-learn once as a plain loop
 over C (`cold`) and once with `warm_start` from strong to weak (`warm`), as ours does. Its default `tol` stops far above
 the optimum at large C, so for each C `tol` is lowered tenfold until the objective is at most 1e-4 (relative) above
-ours; only the fit that got there is timed. A fit of ours that is itself more than 1e-4 above scikit-learn's ends the run with
-exit status 1. CPU seconds are summed over threads; they are what to compare on a busy machine. Objectives are evaluated
-in float64, outside the timing.
+ours; only the fit that got there is timed. A fit of ours that is itself more than 1e-4 above scikit-learn's ends the
+run with exit status 1. CPU seconds are summed over threads; they are what to compare on a busy machine. Objectives are
+evaluated in float64, outside the timing.
 """
 
 from __future__ import annotations
