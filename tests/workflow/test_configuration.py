@@ -1,11 +1,15 @@
 """Every mistake in a config gives one line with its key; all of them come at once."""
 
+import subprocess
+import sys
 import time
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from workflow.configuration import ConfigError, resolve
 
@@ -23,8 +27,32 @@ def _set(config: dict[str, Any], key: str, value: object) -> dict[str, Any]:
 
 @pytest.fixture
 def config() -> dict[str, Any]:
+    """The default config, with the numbers pinned that messages repeat."""
     loaded: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    loaded |= {"seeds": [1, 2, 3], "tuning_seeds": []}
+    loaded["datasets"]["fashion-mnist"] = {"train_samples": 8192}
+    fashion = loaded["experiments"]["fashion-mnist"]
+    fashion["training"] = {"epochs": 20, "batch_size": 256}
+    fashion["encoder"] = {"name": "resnet18", "width": 16}
+    fashion["objectives"] = {"sogclr": {}}
+    fashion["detectors"] = {
+        "none": {},
+        "batch-quantile": {"alpha": 0.1, "start_filter": 6},
+        "glofnd": {"alpha": 0.1, "learner": "moments", "start_update": 6, "start_filter": 6},
+        "oracle": None,
+    }
     return loaded
+
+
+def test_the_default_config_and_the_presets_are_valid() -> None:
+    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    resolve(default)
+    for preset in (ROOT / "configs").glob("*.yaml"):
+        merged = deepcopy(default)
+        update_config(merged, yaml.safe_load(preset.read_text(encoding="utf-8")))
+        resolved = resolve(merged)
+        assert resolved["paths"]["results"] != default["paths"]["results"], preset
+        assert resolved["paths"]["shards"] != default["paths"]["shards"], preset
 
 
 def _problems(config: dict[str, Any]) -> list[str]:
@@ -193,6 +221,12 @@ def test_the_given_config_is_left_as_it_was(config: dict[str, Any]) -> None:
     config["experiments"]["emoji"] = False
     resolve(config)
     assert config["experiments"]["emoji"] is False
+
+
+def test_the_check_imports_nothing_heavy() -> None:
+    code = "import sys, workflow.configuration, workflow.jobs; print({'torch', 'pandas', 'scipy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_checking_takes_no_time(config: dict[str, Any]) -> None:

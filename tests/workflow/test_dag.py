@@ -12,8 +12,19 @@ from typing import Any
 import pytest
 import yaml
 
+from workflow.configuration import resolve
+from workflow.grid import Grid
+
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+
+DETECTORS: dict[str, Any] = {
+    "none": {},
+    "glofnd": {"method": "glofnd", "start_update": 2, "start_filter": 6},
+    "oracle": {"method": "oracle", "start_filter": 6},
+}
+DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+SWITCHED_OFF = dict.fromkeys(DEFAULT["experiments"]["fashion-mnist"]["detectors"], False)
 
 CONFIG: dict[str, Any] = {
     "paths": {"raw": "raw", "shards": "shards", "results": "out"},
@@ -22,8 +33,8 @@ CONFIG: dict[str, Any] = {
         "emoji": False,
         "fashion-mnist": {
             "dataset": "digits",
-            "training": {"batch_size": 32},
-            "detectors": {"batch-quantile": False, "oracle": {"start_filter": 6}, "glofnd": {"start_update": 2}},
+            "training": {"batch_size": 32, "epochs": 20},
+            "detectors": {**SWITCHED_OFF, **DETECTORS},
             "baselines": ["raw-pixels"],
             "evaluations": {"linear": [{"dataset": "digits"}], "transfer": [{"dataset": "mnist"}]},
         },
@@ -39,7 +50,7 @@ class Dag:
     folder: Path
     config: dict[str, Any]
 
-    def run(self, *arguments: str, fail: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, fail: str = "", profile: str = "default") -> subprocess.CompletedProcess[str]:
         (self.folder / "preset.yaml").write_text(yaml.safe_dump(self.config), encoding="utf-8")
         (self.folder / "calls").write_text("", encoding="utf-8")
         environment = {
@@ -51,7 +62,7 @@ class Dag:
         }
         command = [str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
         command += ["--configfile", "preset.yaml"]
-        command += ["--workflow-profile", str(ROOT / "profiles/default"), *arguments]
+        command += ["--workflow-profile", str(ROOT / "profiles" / profile), *arguments]
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120)
 
     def calls(self) -> list[list[str]]:
@@ -157,6 +168,15 @@ def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
 
 
 @pytest.mark.slow
+def test_the_slurm_profile_is_understood(dag: Dag) -> None:
+    apptainer = dag.folder / "bin" / "apptainer"
+    apptainer.write_text("#!/bin/sh\necho apptainer version 1.3.0\n")
+    apptainer.chmod(0o755)
+    planned = _planned(dag.run("--dry-run", "--forceall", profile="slurm"))
+    assert planned["pretrain"] == 6 and planned["trunk"] == 4
+
+
+@pytest.mark.slow
 def test_a_bad_config_is_one_clear_message_and_nothing_starts(dag: Dag) -> None:
     done = dag.run("--config", "seeds=[1]", "sedes=[2]")
     assert done.returncode != 0
@@ -172,4 +192,5 @@ def test_a_dry_run_of_the_default_benchmark_takes_seconds(tmp_path: Path) -> Non
     done = subprocess.run([SNAKEMAKE, "-n", "--directory", tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start < 5
     planned = _planned(done)
-    assert planned["pretrain"] == 18 and planned["trunk"] == 6
+    grid = Grid(resolve(DEFAULT))
+    assert planned["pretrain"] == len(grid.runs) and planned["features"] == len(list(grid.all_runs))
