@@ -45,7 +45,12 @@ class Similarities:
         similarity, mask = self._similarity[:count].view(shape), self._mask[:count].view(shape)
         anchors = self.anchors[:, rows].reshape(-1, self.dim)
         torch.mm(anchors, self.candidates.view(-1, self.dim).T, out=similarity.view(-1, self.columns))
-        return Tile(self, rows, similarity, mask)
+        first = self.offset + rows.start
+        grouped = similarity.view(self.views, size, self.groups, -1)
+        own = grouped[..., first : first + size].diagonal(dim1=1, dim2=3)
+        positive = torch.stack([own[view, (view + 1) % self.groups] for view in range(self.views)])
+        own.fill_(FILL)
+        return Tile(rows, similarity, mask, own, positive)
 
 
 class Tile:
@@ -58,15 +63,17 @@ class Tile:
         negatives: negatives per row.
     """
 
-    def __init__(self, whole: Similarities, rows: slice, similarity: Tensor, mask: Tensor) -> None:
+    def __init__(self, rows: slice, similarity: Tensor, mask: Tensor, own: Tensor, positive: Tensor) -> None:
         self.rows, self.similarity, self._mask = rows, similarity, mask
-        self.negatives, self.views = whole.negatives, whole.views
-        grouped = similarity.view(whole.views, similarity.shape[1], whole.groups, -1)
-        first = whole.offset + rows.start
         # [V, G, t], a view of the anchors' own columns.
-        self._own = grouped[..., first : first + similarity.shape[1]].diagonal(dim1=1, dim2=3)
-        self.positive = torch.stack([self._own[view, (view + 1) % whole.groups] for view in range(whole.views)])
-        self._own.fill_(FILL)
+        self._own, self.positive = own, positive
+        self.views = similarity.shape[0]
+        self.negatives = similarity.shape[2] - own.shape[1]
+
+    def transposed(self) -> Tile:
+        """The same similarities, in the same memory, with candidates as anchors; for one view and one group, whole."""
+        assert self._own.shape[:2] == (1, 1) and self.similarity.shape[1] == self.similarity.shape[2]
+        return Tile(self.rows, self.similarity.mT, self._mask.mT, self._own, self.positive)
 
     def share_above(self, threshold: Tensor) -> Tensor:
         """Share of each anchor's negatives, over all views, strictly above its threshold ([t] or scalar); [t]."""
@@ -78,6 +85,10 @@ class Tile:
         """1 where the similarity is at most the threshold ([V, t]), else 0: [V, t, G * C], until the next call."""
         bound = threshold.to(self.similarity.dtype).unsqueeze(-1)
         return torch.le(self.similarity, bound, out=self._mask)
+
+    def weighted_sum(self, weight: Tensor) -> Tensor:
+        """Sum over candidates of weight times similarity, [V, t]; own columns must have no weight."""
+        return torch.mul(self.similarity, weight, out=self._mask).sum(-1)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each anchor's negatives over all views, both [t]."""

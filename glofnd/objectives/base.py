@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from glofnd.detectors.base import Batch, Detector, Screening
+from glofnd.detectors.base import Batch, Detector
 from glofnd.detectors.none import KeepAll
 from glofnd.detectors.tile import FILL, Similarities
-from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, contrast
+from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, contrast
 from glofnd.objectives.inputs import check, normalise
+from glofnd.objectives.paired import contrast_both
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
 
@@ -70,6 +71,8 @@ class Objective(nn.Module):
     # Similarities per tile, so that a tile and its mask stay in the cache; but at least as many anchors as a matrix
     # product needs to be efficient.
     tile_size, tile_rows = 2**20, 128
+    # Up to so many similarities, both directions of an image-text objective share one matrix.
+    matrix_size = 2**22
 
     def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
         super().__init__()
@@ -227,8 +230,10 @@ class Objective(nn.Module):
         return (both[:1], both[1:]) if modality == "image" else (both[1:], both[:1])
 
     def _tile_rows(self, candidates: Tensor) -> int:
-        similarities_per_anchor = candidates.shape[0] ** 2 * candidates.shape[1]
-        return max(self.tile_rows, self.tile_size // similarities_per_anchor)
+        groups, size, _ = candidates.shape
+        if len(self.modalities) == 2 and size**2 <= self.matrix_size:
+            return size
+        return max(self.tile_rows, self.tile_size // (groups**2 * size))
 
     def _batch(
         self,
@@ -261,7 +266,7 @@ class Objective(nn.Module):
             own = self.ranks.part(len(index))
             columns = None if labels is None else self.ranks.gather(labels)
         gradient = torch.zeros_like(everywhere)
-        commits: list[Criterion | Screening] = []
+        sides = []
         for name in self.modalities:
             anchors, candidates = self._parts(name, both)[0], self._parts(name, everywhere)[1]
             pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates))
@@ -270,12 +275,15 @@ class Objective(nn.Module):
             criterion = self.criterion(name, index, epoch, temperature)
             to_anchors, to_candidates = self._parts(name, gradient)
             into = Gradients(to_anchors[:, own], to_candidates, d_temperature) if with_gradient else None
-            loss = loss + contrast(pairs, criterion, screening, detector.treatment == "attract", into)
-            commits += [criterion] if screening is None else [criterion, screening]
+            sides.append(Side(pairs, criterion, screening, detector.treatment == "attract", into))
+        if len(sides) == 2 and self.ranks is None and len(index) ** 2 <= self.matrix_size and not sides[0].attract:
+            loss = loss + contrast_both(*sides)
+        else:
+            loss = loss + sum(contrast(side) for side in sides)
         if self.ranks is not None:
             loss, d_temperature = self.ranks.sum(torch.stack([loss, d_temperature])) / self.ranks.size
             gradient = self.ranks.sum(gradient)[:, own] if with_gradient else gradient
         if self.training:
-            for work in commits:
-                work.commit()
+            for side in sides:
+                side.commit()
         return loss, gradient[0], gradient[1], d_temperature

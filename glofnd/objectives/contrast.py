@@ -18,7 +18,7 @@ from torch import Tensor
 from glofnd.detectors.base import Screening
 from glofnd.detectors.tile import Similarities, Tile
 
-__all__ = ["ClosedForm", "Criterion", "Gradients", "Rows", "Terms", "contrast"]
+__all__ = ["ClosedForm", "Criterion", "Gradients", "Rows", "Side", "Terms", "contrast", "exponentials"]
 
 # exp of this and its inverse leave room for sums and products in float32.
 LARGEST_EXPONENT = 60.0
@@ -64,6 +64,11 @@ class Terms:
     d_positive: Tensor | None = None
     d_temperature: Tensor | None = None
 
+    def through_temperature(self, mean: Tensor, tau: Tensor) -> Tensor:
+        """The whole derivative with respect to the temperature; `mean` as in `Rows`."""
+        through_log_sum = -self.d_log_sum * mean / tau.square()
+        return through_log_sum if self.d_temperature is None else through_log_sum + self.d_temperature
+
 
 class Criterion(Protocol):
     """An objective at work on one batch."""
@@ -87,23 +92,35 @@ class Gradients:
     temperature: Tensor
 
 
-@torch.no_grad()
-def contrast(
-    pairs: Similarities,
-    criterion: Criterion,
-    screening: Screening | None,
-    attract: bool,
-    gradients: Gradients | None,
-) -> Tensor:
-    """Mean over anchors of the sum over views of an objective, and its gradients.
+@dataclass(frozen=True)
+class Side:
+    """One set of anchors at work on one batch.
 
-    Args:
+    Attributes:
         pairs: anchors and candidates.
         criterion: the objective at work.
         screening: the detector at work, or None to keep all.
         attract: whether dropped candidates become positives.
         gradients: what the gradients are added to; None computes the loss alone.
     """
+
+    pairs: Similarities
+    criterion: Criterion
+    screening: Screening | None
+    attract: bool
+    gradients: Gradients | None
+
+    def commit(self) -> None:
+        """Write all new state."""
+        self.criterion.commit()
+        if self.screening is not None:
+            self.screening.commit()
+
+
+@torch.no_grad()
+def contrast(side: Side) -> Tensor:
+    """Mean over anchors of the sum over views of an objective; adds its gradients to `side.gradients`."""
+    pairs, screening = side.pairs, side.screening
     if screening is not None and screening.prepass:
         for rows in pairs.tiles():
             screening.learn(pairs.tile(rows))
@@ -111,41 +128,31 @@ def contrast(
     loss = pairs.anchors.new_zeros(())
     for rows in pairs.tiles():
         tile = pairs.tile(rows)
-        keep = None
-        if screening is not None:
-            if screening.learning and not screening.prepass:
-                screening.learn(tile)
-            if screening.filtering:
-                keep = screening.keep(tile)
-        loss += _add_tile(pairs, tile, keep, criterion, attract, gradients)
+        if screening is not None and screening.learning and not screening.prepass:
+            screening.learn(tile)
+        keep = screening.keep(tile) if screening is not None and screening.filtering else None
+        loss += _add_tile(side, tile, keep)
     return loss
 
 
-def _add_tile(
-    pairs: Similarities,
-    tile: Tile,
-    keep: Tensor | None,
-    criterion: Criterion,
-    attract: bool,
-    gradients: Gradients | None,
-) -> Tensor:
-    rows = tile.rows
+def _add_tile(side: Side, tile: Tile, keep: Tensor | None) -> Tensor:
+    pairs, gradients, rows = side.pairs, side.gradients, tile.rows
     anchors = pairs.anchors[:, rows]
     flat = pairs.candidates.view(-1, pairs.dim)
-    tau = criterion.temperature(rows).to(anchors.dtype)
+    tau = side.criterion.temperature(rows).to(anchors.dtype)
     kept, alignment = torch.full_like(tile.positive, pairs.negatives), tile.positive
     dropped = None
     if keep is not None:
         # Own columns count as kept, but have no weight.
         kept = keep.sum(-1) - pairs.groups
-        if attract:
+        if side.attract:
             dropped = 1 - keep.view(-1, pairs.columns)
             found = pairs.negatives - kept
             attraction = (dropped @ flat).view_as(anchors)
             alignment = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found)
     empty = kept == 0
 
-    weight, shift = _exponentials(tile.similarity, keep, tau)
+    weight, shift = exponentials(tile.similarity, keep, tau)
     total = weight.sum(-1)
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
     pull = (weight.view(-1, pairs.columns) @ flat).view_as(anchors)
@@ -153,13 +160,11 @@ def _add_tile(
     log_sum = torch.where(empty, -torch.inf, total.log() + shift)
     mean = (anchors * pull).sum(-1) * inverse
 
-    terms = criterion.terms(rows, Rows(log_sum, mean, kept, tile.positive, alignment, pairs.negatives))
+    terms = side.criterion.terms(rows, Rows(log_sum, mean, kept, tile.positive, alignment, pairs.negatives))
     loss = terms.value.sum() / pairs.batch
     if gradients is None:
         return loss
-    through_tau = -terms.d_log_sum * mean / tau.square()
-    d_temperature = through_tau if terms.d_temperature is None else through_tau + terms.d_temperature
-    gradients.temperature.add_(d_temperature.sum() / pairs.batch)
+    gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
 
     scale = (terms.d_log_sum / tau * inverse / pairs.batch).to(anchors.dtype).unsqueeze(-1)
     to_positive = terms.d_alignment.expand_as(tile.positive) / pairs.batch
@@ -184,7 +189,7 @@ def _add_tile(
     return loss
 
 
-def _exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor]:
+def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor]:
     """exp(s / tau - shift) over kept candidates and 0 elsewhere, in the memory of `similarity`, and shift [V, t]."""
     inverse = (1 / tau).unsqueeze(-1)
     if float(inverse.max()) <= LARGEST_EXPONENT:

@@ -1,0 +1,62 @@
+"""Both directions of an image-text objective from one similarity matrix, where that matrix is small enough to be kept.
+
+Text anchors see the transposed matrix: their tile is a transposed view of the same memory. The gradient weights of both
+directions are added before they meet the embeddings, so three matrix products do the work of six.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from glofnd.objectives.contrast import Rows, Side, exponentials
+
+__all__ = ["contrast_both"]
+
+
+@torch.no_grad()
+def contrast_both(image: Side, text: Side) -> Tensor:
+    """Sum over both directions of the mean over anchors; adds the gradients to `image.gradients`.
+
+    The treatment of false negatives is `eliminate`, and all anchors fit one tile.
+
+    Args:
+        image: images [1, B, D] as anchors, texts [1, B, D] as candidates.
+        text: the other way round; its pairs and gradients are not used.
+    """
+    pairs, gradients = image.pairs, image.gradients
+    everything = slice(0, pairs.batch)
+    tile = pairs.tile(everything)
+    loss = pairs.anchors.new_zeros(())
+    to_positive = torch.zeros_like(tile.positive)
+    weights: list[Tensor] = []
+    for side, view in ((image, tile), (text, tile.transposed())):
+        screening, criterion = side.screening, side.criterion
+        if screening is not None and screening.learning:
+            screening.learn(view)
+            screening.settle()
+        keep = screening.keep(view) if screening is not None and screening.filtering else None
+        kept = torch.full_like(view.positive, view.negatives) if keep is None else keep.sum(-1) - pairs.groups
+        empty = kept == 0
+        tau = criterion.temperature(everything).to(view.similarity.dtype)
+        weight, shift = exponentials(view.similarity.clone(), keep, tau)
+        total = weight.sum(-1)
+        inverse = torch.where(empty, 0, 1 / total)
+        mean = view.weighted_sum(weight) * inverse
+        log_sum = torch.where(empty, -torch.inf, total.log() + shift)
+        terms = criterion.terms(everything, Rows(log_sum, mean, kept, view.positive, view.positive, view.negatives))
+        loss += terms.value.sum() / pairs.batch
+        if gradients is None:
+            continue
+        gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
+        weights.append(weight.mul_((terms.d_log_sum / tau * inverse).to(weight.dtype).unsqueeze(-1)))
+        to_positive += terms.d_alignment
+        if terms.d_positive is not None:
+            to_positive += terms.d_positive
+    if gradients is not None:
+        weight = weights[0].add_(weights[1].mT)[0]
+        images, texts = pairs.anchors[0], pairs.candidates[0]
+        share = to_positive[0].unsqueeze(-1)
+        gradients.anchors[0].add_(weight @ texts + share * texts, alpha=1 / pairs.batch)
+        gradients.candidates[0].add_(weight.T @ images + share * images, alpha=1 / pairs.batch)
+    return loss
