@@ -28,14 +28,9 @@ setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is u
 
 demo: setup ## Run the default benchmark from download to report, then say where everything is
 	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)'
-	@echo
-	@echo 'Report:  $(CURDIR)/$(RESULTS)/report.html  (open it in a browser; it needs no network)'
-	@echo 'Tables:  $(RESULTS)/summary.csv, $(RESULTS)/significance.csv'
-	@echo 'MLflow:  make mlflow, then http://127.0.0.1:$(PORT)'
 
 smoke: setup ## Run the same DAG in miniature, results below results/smoke/
 	@$(ACTIVATE); snakemake --cores $(CORES) --configfile configs/smoke.yaml
-	@echo 'Report:  $(CURDIR)/results/smoke/report.html'
 
 lint: setup ## Linters, formatters and type checks
 	@$(ACTIVATE); ruff check .
