@@ -5,10 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["FILL", "Similarities", "Tile"]
+__all__ = ["FILL", "Similarities", "Tile", "Workspace"]
 
 # Similarity that stands for "no candidate" (an anchor's own columns): below every threshold, and exp(FILL / tau) is 0.
 FILL = -1e6
+
+
+class Workspace:
+    """Memory that is used again from step to step: on a CPU fresh pages cost as much as the arithmetic done in them."""
+
+    def __init__(self) -> None:
+        self._memory: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+
+    def take(self, name: str, size: int, like: Tensor) -> Tensor:
+        """`size` elements with whatever they held before, of the dtype and device of `like`."""
+        key = (name, like.dtype, like.device)
+        held = self._memory.get(key)
+        if held is None or held.numel() < size:
+            held = self._memory[key] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return held[:size]
+
+    def __deepcopy__(self, memo: object) -> Workspace:
+        return Workspace()
+
+    def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
+        return Workspace, ()
 
 
 class Similarities:
@@ -22,16 +43,15 @@ class Similarities:
         candidates: unit vectors [G, C, D]; column (g, offset + i) belongs to the same sample as anchor i.
         offset: position of the first anchor among the candidates.
         rows: anchors per tile.
+        workspace: where tiles live.
     """
 
-    def __init__(self, anchors: Tensor, candidates: Tensor, offset: int, rows: int) -> None:
-        self.anchors, self.candidates, self.offset = anchors, candidates, offset
+    def __init__(self, anchors: Tensor, candidates: Tensor, offset: int, rows: int, workspace: Workspace) -> None:
+        self.anchors, self.candidates, self.offset, self.workspace = anchors, candidates, offset, workspace
         self.views, self.batch, self.dim = anchors.shape
         self.groups, self.columns = candidates.shape[0], candidates.shape[0] * candidates.shape[1]
         self.negatives = self.columns - self.groups
         self.rows = min(rows, self.batch)
-        size = self.views * self.rows * self.columns
-        self._similarity, self._mask = (torch.empty(size, dtype=anchors.dtype, device=anchors.device) for _ in range(2))
 
     def tiles(self) -> list[slice]:
         """The anchors, cut into tiles."""
@@ -42,7 +62,9 @@ class Similarities:
         size = rows.stop - rows.start
         shape = (self.views, size, self.columns)
         count = self.views * size * self.columns
-        similarity, mask = self._similarity[:count].view(shape), self._mask[:count].view(shape)
+        similarity, mask = (
+            self.workspace.take(name, count, self.anchors).view(shape) for name in ("similarity", "mask")
+        )
         anchors = self.anchors[:, rows].reshape(-1, self.dim)
         torch.mm(anchors, self.candidates.view(-1, self.dim).T, out=similarity.view(-1, self.columns))
         first = self.offset + rows.start

@@ -13,7 +13,7 @@ from torch import distributed as dist
 
 from glofnd.detectors.base import Batch, Detector
 from glofnd.detectors.none import KeepAll
-from glofnd.detectors.tile import FILL, Similarities
+from glofnd.detectors.tile import FILL, Similarities, Workspace
 from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, contrast
 from glofnd.objectives.inputs import check, normalise
 from glofnd.objectives.paired import contrast_both
@@ -85,6 +85,7 @@ class Objective(nn.Module):
             )
         self.num_samples = num_samples
         self.ranks: Ranks | None = None
+        self._workspace = Workspace()
         self.detectors = nn.ModuleDict(
             {name: detector if name == "image" else copy.deepcopy(detector) for name in self.modalities}
         )
@@ -199,7 +200,7 @@ class Objective(nn.Module):
         for name in self.modalities:
             anchors, candidates = self._parts(name, both)
             detector = self._detector(name)
-            pairs = Similarities(anchors, candidates, 0, index.numel())
+            pairs = Similarities(anchors, candidates, 0, index.numel(), Workspace())
             when = detector.start_filter if epoch is None else epoch
             screening = detector.screen(self._batch(pairs, index, when, labels, labels, training=False))
             tile = pairs.tile(slice(0, index.numel()))
@@ -269,7 +270,7 @@ class Objective(nn.Module):
         sides = []
         for name in self.modalities:
             anchors, candidates = self._parts(name, both)[0], self._parts(name, everywhere)[1]
-            pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates))
+            pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates), self._workspace)
             detector = self._detector(name)
             screening = detector.screen(self._batch(pairs, index, epoch, labels, columns, self.training))
             criterion = self.criterion(name, index, epoch, temperature)

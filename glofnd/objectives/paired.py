@@ -39,7 +39,9 @@ def contrast_both(image: Side, text: Side) -> Tensor:
         kept = torch.full_like(view.positive, view.negatives) if keep is None else keep.sum(-1) - pairs.groups
         empty = kept == 0
         tau = criterion.temperature(everything).to(view.similarity.dtype)
-        weight, shift = exponentials(view.similarity.clone(), keep, tau)
+        memory = pairs.workspace.take(f"weight {len(weights)}", view.similarity.numel(), view.similarity)
+        weight = memory.as_strided(view.similarity.shape, view.similarity.stride()).copy_(view.similarity)
+        weight, shift = exponentials(weight, keep, tau)
         total = weight.sum(-1)
         inverse = torch.where(empty, 0, 1 / total)
         mean = view.weighted_sum(weight) * inverse
