@@ -18,7 +18,7 @@ from torch import nn
 from glofnd.detectors import build_detector
 from glofnd.objectives import build_objective
 
-SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 3
+SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 2
 DETECTORS = {
     "none": {},
     "glofnd": {"alpha": 0.3, "init": "quantile"},
