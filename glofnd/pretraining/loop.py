@@ -95,8 +95,10 @@ class _Run:
             "provenance": provenance(self.config, inputs, watch, str(self.device)),
         }
 
-    def restore(self, path: Path, branching: bool) -> None:
+    def restore(self, path: Path, branching: bool, shards: str) -> None:
         state = checkpoint.read(path)
+        if state["provenance"]["inputs"].get("shards") != shards:
+            raise ValueError(f"{path}: trained on other shards than these; train it again")
         differing = _invalidating(checkpoint.config_of(state), self.config, branching)
         if differing:
             raise ValueError(f"{path}: made with another config; these keys differ: {', '.join(differing)}")
@@ -167,14 +169,16 @@ def pretrain(
     if trunk is not None:
         inputs["trunk"] = sha256(trunk)
     run = _Run(config, shards)
-    last = until_epoch or run.training["epochs"]
+    last = run.training["epochs"] if until_epoch is None else until_epoch
+    if not 1 <= last <= run.training["epochs"]:
+        raise ValueError(f"--until-epoch: {last} is not between 1 and the run's {run.training['epochs']} epochs")
     deciding = {key: value for key, value in config.items() if key not in _FREE}
     deciding["training"] = {k: v for k, v in run.training.items() if f"training.{k}" not in _FREE}
     resume = out / f"resume-{config_hash([deciding, inputs, last])}.pt"
     if resume.is_file():
-        run.restore(resume, branching=False)
+        run.restore(resume, branching=False, shards=inputs["shards"])
     elif trunk is not None:
-        run.restore(trunk, branching=True)
+        run.restore(trunk, branching=True, shards=inputs["shards"])
     if run.epoch > last:
         raise ValueError(f"{trunk}: already at epoch {run.epoch}, beyond epoch {last}")
 

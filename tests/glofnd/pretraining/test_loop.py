@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -117,6 +118,22 @@ def test_a_branch_of_another_config_is_refused_with_the_keys(shards, tmp_path):
     changed = make_config(training={"lr": 0.5})
     with pytest.raises(ValueError, match=r"keys differ: training\.lr"):
         pretrain(changed, shards, tmp_path / "out", trunk=tmp_path / "trunk" / "checkpoint.pt")
+
+
+def test_a_trunk_of_other_data_is_refused(shards, tmp_path):
+    run(make_config(), shards, tmp_path / "trunk", until_epoch=1)
+    other = tmp_path / "other"
+    shutil.copytree(shards, other)
+    manifest = other / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("CC0", "CC1"))
+    with pytest.raises(ValueError, match="trained on other shards"):
+        pretrain(make_config(), other, tmp_path / "out", trunk=tmp_path / "trunk" / "checkpoint.pt")
+
+
+@pytest.mark.parametrize("epochs", [0, 4])
+def test_stopping_outside_the_run_is_refused(shards, tmp_path, epochs):
+    with pytest.raises(ValueError, match="not between 1 and the run's 3 epochs"):
+        pretrain(make_config(), shards, tmp_path, until_epoch=epochs)
 
 
 def test_a_changed_config_does_not_resume_the_old_one(shards, tmp_path, monkeypatch):
