@@ -187,16 +187,33 @@ def verdict(folder: Path, gains: dict[str, float]) -> tuple[str, str]:
 
 def test_answer_when_glofnd_wins(document: html.HtmlElement) -> None:
     card = text(document.xpath("//article")[0])
-    assert "▲ Helps" in card
+    assert "▲ GloFND and batch-quantile help" in card
+    assert "batch-quantile is better than none in" in card
     assert "GloFND is better than none in 5 of 5 primary comparisons" in card
     assert "GloFND gets" in card and "cannot give a p-value below 0.25" in card
     assert "10 % of all negatives in training are false" in card
 
 
 def test_answer_when_glofnd_loses(tmp_path: Path) -> None:
-    word, said = verdict(tmp_path / "results", {**GAINS, "glofnd": -0.05})
-    assert word == "▼ Hurts"
+    word, said = verdict(tmp_path / "results", {**GAINS, "glofnd": -0.05, "batch-quantile": -0.05})
+    assert word == "▼ GloFND and batch-quantile hurt"
     assert "GloFND is worse than none in" in said and "better in none" in said
+
+
+def test_badge_is_the_best_verdict_and_names_whose_it_is(tmp_path: Path) -> None:
+    word, said = verdict(tmp_path / "results", {**GAINS, "glofnd": -0.05})
+    assert word == "▲ batch-quantile helps"
+    assert said.index("GloFND is worse than none in") < said.index("batch-quantile is better than none in")
+
+
+def test_a_detector_of_the_user_is_judged_without_glofnd(copy: Path) -> None:
+    settings = json.loads((copy / "benchmark.json").read_text(encoding="utf-8"))
+    detectors = settings["experiments"]["fashion-mnist"]["detectors"]
+    detectors["glofnd"]["method"] = "mine"
+    del detectors["batch-quantile"]
+    (copy / "benchmark.json").write_text(json.dumps(settings), encoding="utf-8")
+    card = text(html.document_fromstring(make(copy)).xpath("//article")[0])
+    assert "▲ Helps" in card and "glofnd is better than none in 5 of 5" in card and "GloFND" not in card
 
 
 def test_answer_when_nothing_differs(tmp_path: Path) -> None:

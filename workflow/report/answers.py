@@ -10,20 +10,16 @@ from workflow.report.appearance import Look
 from workflow.report.comparisons import headline
 from workflow.report.forest import Forest, forest
 from workflow.report.formats import interval, p_text, points
-from workflow.report.inputs import Results
+from workflow.report.inputs import GLOFND, Results
 from workflow.report.table import Effect, Table
 
 __all__ = ["Answer", "OracleShare", "answers"]
 
-METHOD = "glofnd"
+SYMBOLS = {"better": "▲", "mixed": "◆", "open": "●", "worse": "▼", "untested": "○"}
+"""Signs of the verdicts, best first: the card shows the best one among its detectors."""
 
-VERDICTS = {
-    "better": ("▲", "Helps"),
-    "worse": ("▼", "Hurts"),
-    "mixed": ("◆", "Helps here, hurts there"),
-    "open": ("●", "No significant difference"),
-    "untested": ("○", "Not tested"),
-}
+WORDS = {"better": ("helps", "help"), "mixed": ("helps here, hurts there",) * 2, "worse": ("hurts", "hurt")}
+"""What a verdict says about one detector and about several."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +33,12 @@ class OracleShare:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said about one experiment and objective; `verdict` is a key of `VERDICTS`."""
+    """What is said about one experiment and objective; `verdict` is a key of `SYMBOLS`, `word` says it in words."""
 
     experiment: str
     objective: str
     verdict: str
+    word: str
     sentences: list[str]
     limits: str
     plots: list[Forest]
@@ -51,12 +48,7 @@ class Answer:
     @property
     def symbol(self) -> str:
         """Sign of the verdict, so that it does not rest on colour."""
-        return VERDICTS[self.verdict][0]
-
-    @property
-    def word(self) -> str:
-        """The verdict in words."""
-        return VERDICTS[self.verdict][1]
+        return SYMBOLS[self.verdict]
 
 
 @dataclass(frozen=True)
@@ -88,26 +80,41 @@ def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) ->
 
 def _answer(results: Results, experiment: str, objective: str, here: Chosen, looks: dict[str, Look]) -> Answer:
     detectors = results.detectors(experiment)
-    ours = [d for d in detectors if results.method(experiment, d) == METHOD]
     oracle = next((d for d in detectors if results.method(experiment, d) == "oracle"), None)
-    judged = [_judgement(results, label, _comparisons(here, label)) for label in ours]
-    sentences = [text for text, _ in judged]
-    rivals = [d for d in detectors if d not in (oracle, results.reference)]
-    shares = _oracle_shares(here, oracle, rivals) if oracle else []
+    names = {label: _said(results, experiment, label) for label in results.judged(experiment)}
+    verdicts, sentences = {}, []
+    for label, name in names.items():
+        text, verdicts[name] = _judgement(results, name, _comparisons(here, label))
+        sentences.append(text)
+    shares = _oracle_shares(here, oracle, list(names)) if oracle else []
     if oracle:
-        sentences.append(_oracle_sentence(oracle, ours, shares, f"{100 * results.confidence:g} %"))
-    sentences += _caution(here, ours)
+        sentences.append(_oracle_sentence(oracle, names, shares, f"{100 * results.confidence:g} %"))
+    sentences += _caution(here, names)
     sentences += _false_negatives(results, experiment, objective)
+    verdict, word = _badge(verdicts)
     return Answer(
         experiment,
         objective,
-        judged[0][1] if judged else "untested",
+        verdict,
+        word,
         sentences,
         _limits(results, experiment),
         [plot for table, numbers in here if (plot := forest(table, looks, numbers))],
         shares,
-        rivals,
+        list(names),
     )
+
+
+def _badge(verdicts: dict[str, str]) -> tuple[str, str]:
+    """The best verdict among the detectors, in words that say whose it is where it is not that of all."""
+    found = min(verdicts.values(), key=list(SYMBOLS).index, default="untested")
+    if found == "untested":
+        return found, "Not tested"
+    if found == "open":
+        return found, "No gain detected" if "worse" in verdicts.values() else "No significant difference"
+    named = [name for name, verdict in verdicts.items() if verdict == found]
+    text = WORDS[found][len(named) > 1]
+    return found, f"{' and '.join(named)} {text}" if len(verdicts) > 1 else text.capitalize()
 
 
 def _comparisons(here: Chosen, label: str) -> list[_Comparison]:
@@ -121,14 +128,16 @@ def _comparisons(here: Chosen, label: str) -> list[_Comparison]:
     return found
 
 
-def _said(label: str) -> str:
-    """A detector of our method in a sentence: by the method's name, and by its label where that is another."""
-    return "GloFND" if label == METHOD else f"GloFND ({label})"
+def _said(results: Results, experiment: str, label: str) -> str:
+    """A detector in a sentence: its label; GloFND by its name, and by its label too where that is another."""
+    if results.method(experiment, label) != GLOFND:
+        return label
+    return "GloFND" if label == GLOFND else f"GloFND ({label})"
 
 
-def _judgement(results: Results, label: str, compared: list[_Comparison]) -> tuple[str, str]:
+def _judgement(results: Results, name: str, compared: list[_Comparison]) -> tuple[str, str]:
     """One sentence about a detector with its best and its worst comparison, and the verdict over all of them."""
-    name, reference = _said(label), results.reference
+    reference = results.reference
     if not compared:
         return f"{name} is not compared with {reference}: results or tests are missing.", "untested"
     better = sum(c.effect.verdict == "better" for c in compared)
@@ -167,7 +176,7 @@ def _oracle_shares(here: Chosen, oracle: str, rivals: list[str]) -> list[OracleS
     ]
 
 
-def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare], level: str) -> str:
+def _oracle_sentence(oracle: str, names: dict[str, str], shares: list[OracleShare], level: str) -> str:
     if not shares:
         return f"The detector {oracle}, which drops by the labels, has no tested result yet."
     ordered = sorted(shares, key=lambda s: s.oracle.difference)
@@ -182,18 +191,18 @@ def _oracle_sentence(oracle: str, ours: list[str], shares: list[OracleShare], le
         return f"{text}; no {level} interval lies above zero, so there is no proven gain to take a share of."
     if len(clear) < len(shares):
         text += f"; its own {level} interval lies above zero in {len(clear)} of {len(shares)} comparisons"
-    for label in ours:
+    for label, name in names.items():
         known = sorted(100 * share for s in clear if (share := s.shares.get(label)) is not None)
         if known:
             ends = dict.fromkeys(f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in (known[0], known[-1]))
-            text += f"; where the oracle gains, {_said(label)} gets {' to '.join(ends)} % of it"
+            text += f"; where the oracle gains, {name} gets {' to '.join(ends)} % of it"
     return f"{text}."
 
 
-def _caution(here: Chosen, ours: list[str]) -> list[str]:
-    """A warning where something that was never trained scores at least as high as our method."""
+def _caution(here: Chosen, names: dict[str, str]) -> list[str]:
+    """A warning where something that was never trained scores at least as high as a detector."""
     found = []
-    for label in ours:
+    for label, name in names.items():
         beaten: dict[str, int] = {}
         total = 0
         for table, numbers in here:
@@ -208,9 +217,9 @@ def _caution(here: Chosen, ours: list[str]) -> list[str]:
                     if other.role == "baseline" and trivial is not None and trivial.mean >= cell.mean:
                         beaten[other.label] = beaten.get(other.label, 0) + 1
         if beaten:
-            listed = ", ".join(f"{name} in {count}" for name, count in beaten.items())
+            listed = ", ".join(f"{other} in {count}" for other, count in beaten.items())
             found.append(
-                f"Caution: what was never trained scores at least as high as {_said(label)} ({listed} of {total} "
+                f"Caution: what was never trained scores at least as high as {name} ({listed} of {total} "
                 "primary columns), so read the differences there with care."
             )
     return found

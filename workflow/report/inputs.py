@@ -16,7 +16,10 @@ from glofnd.files import read_json
 from workflow.grid import Grid, Run
 from workflow.scripts.aggregate import KEY
 
-__all__ = ["ReportError", "Results", "read_results"]
+__all__ = ["GLOFND", "ReportError", "Results", "read_results"]
+
+GLOFND = "glofnd"
+"""The method that stands first among the judged detectors."""
 
 _SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance", "primary"]
 _SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
@@ -78,6 +81,12 @@ class Results:
             return 0 if label == self.reference else 2 if self.method(experiment, label) == "oracle" else 1
 
         return sorted(self.config["experiments"][experiment]["detectors"], key=rank)
+
+    def judged(self, experiment: str) -> list[str]:
+        """Labels that are neither the reference nor the oracle: GloFND first, the others in the config's order."""
+        methods = {label: self.method(experiment, label) for label in self.detectors(experiment)}
+        chosen = [label for label, method in methods.items() if label != self.reference and method != "oracle"]
+        return sorted(chosen, key=lambda label: methods[label] != GLOFND)
 
     def method(self, experiment: str, detector: str) -> str:
         """The method a detector label means."""
