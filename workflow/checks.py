@@ -107,8 +107,9 @@ def _schedule(config: Config, name: str) -> Iterator[str]:
 
 def _views(config: Config, name: str) -> Iterator[str]:
     for key, value in config["experiments"][name]["views"].items():
-        if isinstance(value, list) and value[0] > value[1]:
-            yield f"experiments.{name}.views.{key}: {value} runs from the larger to the smaller number; swap them"
+        match value:
+            case [int() | float() as low, int() | float() as high] if low > high:
+                yield f"experiments.{name}.views.{key}: {value} runs from the larger to the smaller number; swap them"
 
 
 def _detector(config: Config, name: str, label: str) -> Iterator[str]:
@@ -188,7 +189,7 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
     for check in checks:
         try:
             found += check()
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (LookupError, TypeError, AttributeError, ValueError):
             if not already_broken:
                 raise
     return found

@@ -72,6 +72,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
             high = schema.get("exclusiveMaximum", schema.get("maximum"))
             both = f" (between {low} and {high})" if low is not None and high is not None else ""
             yield f"{key}: must be {_LIMITS[error.validator]} {rule}{both}, not {value!r}"
+        case "minItems" | "maxItems" if schema.get("minItems") == schema.get("maxItems"):
+            yield f"{key}: needs exactly {rule} entries, has {len(value)}"
         case "minItems" | "minProperties":
             yield f"{key}: needs at least {rule} {'entry' if rule == 1 else 'entries'}, has {len(value)}"
         case "uniqueItems":

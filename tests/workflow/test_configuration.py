@@ -95,6 +95,10 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{FASHION}/encoder/widht", 8, "encoder.widht: unknown key; did you mean 'width'?"),
         (f"{FASHION}/encoder", {}, "encoder.name: missing"),
         (f"{FASHION}/views/crop_scale", [0.9, 0.1], "views.crop_scale: [0.9, 0.1] runs from the larger"),
+        (f"{FASHION}/views/crop_scale", [1], "views.crop_scale: needs exactly 2 entries, has 1"),
+        (f"{FASHION}/views/crop_scale", [0.1, 0.5, 1], "views.crop_scale: needs exactly 2 entries, has 3"),
+        (f"{FASHION}/views/crop_scale", [0.1, "x"], "views.crop_scale[1]: must be a number, not 'x'"),
+        (f"{FASHION}/views/crop_scale", {}, "views.crop_scale: must be a list, not {}"),
         (f"{FASHION}/training/epochs", "ten", "training.epochs: must be an integer, not 'ten'"),
         (f"{FASHION}/training/warmup_epochs", 50, "training.warmup_epochs: 50 is more than training.epochs 20"),
         (f"{FASHION}/objectives/clip", {}, "objectives.clip: 'clip' is not for unimodal experiments; valid: simclr"),
@@ -155,6 +159,11 @@ def test_nonsense_inside_an_experiment(config: dict[str, Any]) -> None:
         config["experiments"]["fashion-mnist"][key] = 3
     found = _problems(config)
     assert len([line for line in found if "must be" in line]) == 7, found
+
+
+def test_a_broken_value_hides_no_other_problem(config: dict[str, Any]) -> None:
+    _set(config, f"{FASHION}/views/crop_scale", [1])
+    assert len(_problems(_set(config, "tuning_seeds", [3]))) == 2
 
 
 def test_defaults_are_filled_in(config: dict[str, Any]) -> None:
