@@ -159,9 +159,14 @@ class Grid:
     # Evaluations
 
     def evaluations(self, run: Run) -> list[str]:
-        """Names of the evaluations of a run: of a baseline those on frozen features alone."""
-        asked = self.config["experiments"][run.experiment]["evaluations"]
-        return [name for name in asked if run.kind == "method" or name in ("linear", "transfer")]
+        """Names of the evaluations of a run: of a baseline those its untrained towers can take."""
+        experiment = self.config["experiments"][run.experiment]
+        asked = list(experiment["evaluations"])
+        if run.kind == "method":
+            return asked
+        texts = experiment["modality"] == "bimodal" and run.detector == "random-init"
+        possible = ("linear", "transfer", *(("zero-shot", "retrieval") if texts else ()))
+        return [name for name in asked if name in possible]
 
     def tasks(self, run: Run, evaluation: str) -> list[Config]:
         """The tasks of one evaluation of a run."""

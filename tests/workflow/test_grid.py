@@ -100,6 +100,17 @@ def test_baselines_skip_what_needs_training() -> None:
     assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
 
 
+def test_an_untrained_text_tower_is_evaluated_too() -> None:
+    zero_shot = {"dataset": "digits", "split": "test", "label": "label", "templates": "plain"}
+    evaluations = {"zero-shot": [zero_shot], "retrieval": [{"dataset": "digits", "split": "test"}], "discovery": [{}]}
+    baselines = ["raw-pixels", "random-init"]
+    jobs = Jobs(_config(DETECTORS, modality="bimodal", baselines=baselines, evaluations=evaluations))
+    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["zero-shot", "retrieval"]
+    assert jobs.grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == []
+    assert "--zero-shot" in jobs.prompts("exp/baseline/random-init/seed1")
+    assert jobs.prompts("exp/baseline/raw-pixels/seed1") == ""
+
+
 def test_paths_follow_the_contract() -> None:
     grid = Grid(_config(DETECTORS))
     assert "results/runs/exp/sogclr/oracle/seed2/metrics.json" in grid.training_metrics()
