@@ -22,7 +22,7 @@ GLOFND = "glofnd"
 """The method that stands first among the judged detectors."""
 
 _SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance", "primary"]
-_SIGNIFICANCE = [*KEY, "detector", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
+_SIGNIFICANCE = [*KEY, "detector", "baseline", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
 
 
 class ReportError(ValueError):
@@ -37,7 +37,7 @@ class Results:
         config: the resolved config of the benchmark.
         grid: its runs and paths.
         summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance, primary).
-        significance: one row per detector and column against the reference detector; empty where none was asked for.
+        tests: all rows of significance.csv; empty where none was asked for.
         histories: run id -> the epochs of its history.json.
         provenance: run id -> provenance of its training.
         missing: what the config asks for and the folder does not have, in the order of the grid.
@@ -46,7 +46,7 @@ class Results:
     config: dict[str, Any]
     grid: Grid
     summary: pd.DataFrame
-    significance: pd.DataFrame
+    tests: pd.DataFrame
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -55,6 +55,16 @@ class Results:
     def reference(self) -> str:
         """Label of the detector all others are compared with."""
         return str((self.config.get("significance") or {}).get("baseline", "none"))
+
+    @property
+    def significance(self) -> pd.DataFrame:
+        """The tests of detectors against the reference."""
+        return self.tests[self.tests["baseline"] == self.reference]
+
+    @property
+    def between(self) -> pd.DataFrame:
+        """The tests of detectors against each other, uncorrected."""
+        return self.tests[self.tests["baseline"] != self.reference]
 
     @property
     def confidence(self) -> float:

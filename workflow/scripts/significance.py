@@ -1,10 +1,13 @@
-"""Compare every detector with the baseline detector, paired by seed.
+"""Compare every detector with the baseline detector, and with each other one, paired by seed.
 
     python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
         --out results/significance.csv --overall results/significance_overall.csv
 
-One row per experiment, objective, detector and value. The main metrics of the evaluations in `significance.primary`
-form one family per experiment, fixed before any result is seen; `p_holm` is corrected over it and empty elsewhere.
+One row per experiment, objective, detector, baseline and value. The main metrics of the evaluations in
+`significance.primary` form families per experiment, fixed before any result is seen; `p_holm` is corrected over each
+and empty elsewhere. Column `family` names them: `methods`, and `oracle` by itself, since an upper bound that reads the
+labels is no competing claim. Rows whose `baseline` is another detector compare the methods with each other on the
+primary metrics; they stand outside the families.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -31,48 +35,66 @@ from workflow.scripts.aggregate import KEY
 __all__ = ["comparisons", "overall"]
 
 
-def comparisons(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
+def comparisons(summary: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
     """The table of all paired comparisons.
 
     Args:
         summary: what `workflow.scripts.aggregate` writes.
-        settings: the config's `significance`, resolved.
+        config: the benchmark's config, resolved.
     """
-    baseline, trained = settings["baseline"], summary[summary["kind"] == "method"]
+    settings, trained = config["significance"], summary[summary["kind"] == "method"]
+    baseline = settings["baseline"]
     rows = []
     for key, group in trained.groupby(KEY, dropna=False, sort=False):
         by_detector = group.pivot(index="seed", columns="detector", values="value")
-        if baseline not in by_detector:
-            continue
-        for detector in (label for label in by_detector if label != baseline):
-            pair = by_detector[[detector, baseline]].dropna()
-            if pair.empty:
+        head: dict[str, Any] = dict(zip(KEY, key, strict=True))
+        methods = _methods(config, head["experiment"])
+        head["higher_is_better"] = bool(group["higher_is_better"].iloc[0])
+        head["primary"] = bool(group["primary"].iloc[0]) and head["evaluation"] in settings["primary"]
+        pairs = [(label, baseline) for label in by_detector if label != baseline]
+        if head["primary"]:
+            pairs += combinations([m for m in methods if methods[m] != "oracle" and m != baseline], 2)
+        for detector, other in pairs:
+            if not {detector, other} <= set(by_detector):
                 continue
-            method, reference = pair[detector].to_numpy(), pair[baseline].to_numpy()
-            found = asdict(compare(method - reference, settings["confidence"], settings["bootstrap"]))
-            rows.append(
-                {
-                    **dict(zip(KEY, key, strict=True)),
-                    "detector": detector,
-                    "baseline": baseline,
-                    "higher_is_better": bool(group["higher_is_better"].iloc[0]),
-                    "primary": bool(group["primary"].iloc[0]) and group["evaluation"].iloc[0] in settings["primary"],
-                    "mean": method.mean(),
-                    "sd": method.std(ddof=1) if len(method) > 1 else float("nan"),
-                    "baseline_mean": reference.mean(),
-                    "baseline_sd": reference.std(ddof=1) if len(method) > 1 else float("nan"),
-                    **found,
-                    "seeds": " ".join(str(seed) for seed in pair.index),
-                }
-            )
+            compared = _compared(by_detector, detector, other, settings)
+            if not compared:
+                continue
+            kind = "oracle" if methods.get(detector) == "oracle" else "methods"
+            family = kind if head["primary"] and other == baseline else None
+            rows.append({**head, "detector": detector, "baseline": other, **compared, "family": family})
     table = pd.DataFrame(rows)
     return _corrected(table) if rows else table
 
 
+def _methods(config: dict[str, Any], experiment: str) -> dict[str, str]:
+    """Label -> method of an experiment's detectors, GloFND first."""
+    detectors = config["experiments"][experiment]["detectors"]
+    methods = {label: str(settings.get("method", label)) for label, settings in detectors.items()}
+    return dict(sorted(methods.items(), key=lambda item: item[1] != "glofnd"))
+
+
+def _compared(by_detector: pd.DataFrame, detector: str, other: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything said about one pair over the seeds that both have; empty if there is none."""
+    pair = by_detector[[detector, other]].dropna()
+    if pair.empty:
+        return {}
+    method, reference = pair[detector].to_numpy(), pair[other].to_numpy()
+    several = len(pair) > 1
+    return {
+        "mean": method.mean(),
+        "sd": method.std(ddof=1) if several else float("nan"),
+        "baseline_mean": reference.mean(),
+        "baseline_sd": reference.std(ddof=1) if several else float("nan"),
+        **asdict(compare(method - reference, settings["confidence"], settings["bootstrap"])),
+        "seeds": " ".join(str(seed) for seed in pair.index),
+    }
+
+
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with Holm's correction over each experiment's primary comparisons."""
+    """The table with Holm's correction over each family of an experiment."""
     table = table.assign(family_size=pd.array([pd.NA] * len(table), "Int64"), p_holm=float("nan"))
-    for _, family in table[table["primary"]].groupby("experiment"):
+    for _, family in table.groupby(["experiment", "family"]):
         table.loc[family.index, "family_size"] = len(family)
         table.loc[family.index, "p_holm"] = holm(family["p_value"])
     return table
@@ -128,11 +150,12 @@ def main() -> None:
     parser.add_argument("--overall", required=True, type=Path, help="table over all main metrics together")
     arguments = parser.parse_args()
     try:
-        settings = read_json(arguments.benchmark)["significance"]
+        config = read_json(arguments.benchmark)
+        settings = config["significance"]
         if settings is None:
             raise ValueError(f"{arguments.benchmark}: significance is null; give it a baseline in the config")
         summary = pd.read_parquet(arguments.summary)
-        table = comparisons(summary, settings)
+        table = comparisons(summary, config)
         if table.empty:
             raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
     except (ValueError, OSError) as error:
@@ -141,7 +164,7 @@ def main() -> None:
     for path, frame in ((arguments.out, table), (arguments.overall, overall(summary, settings))):
         with atomic_open(path, "w") as handle:
             frame.to_csv(handle, index=False)
-    for experiment, family in table[table["primary"]].groupby("experiment"):
+    for experiment, family in table[table["family"] == "methods"].groupby("experiment"):
         print(f"{experiment}: {sentence(int(family['n'].max()), len(family), 1 - settings['confidence'])}")
 
 
