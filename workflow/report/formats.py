@@ -24,6 +24,9 @@ __all__ = [
 NOTHING = "\N{EN DASH}"
 """Stands where there is no number."""
 
+_ZERO = 1e-9
+"""Below it, a share is rounding noise."""
+
 _MINUS = "\N{MINUS SIGN}"
 
 _EVALUATIONS = {
@@ -64,10 +67,19 @@ def points(difference: float, digits: int = 1) -> str:
 
 
 def interval(low: float, high: float, digits: int = 1) -> str:
-    """A confidence interval in percentage points, `[−0.4, +1.2]`."""
+    """A confidence interval in percentage points, `[−0.4, +1.2]`; one without width is `no spread`.
+
+    A bound that is not zero must not look so: it takes up to two more digits, `[−0.60, −0.02]`.
+    """
     if math.isnan(low) or math.isnan(high):
         return f"[{NOTHING}]"
-    return f"[{points(low, digits)}, {points(high, digits)}]"
+    if high - low < _ZERO:
+        return "no spread"
+    for more in (digits, digits + 1, digits + 2):
+        ends = [points(bound, more) for bound in (low, high)]
+        if all(abs(bound) < _ZERO or points(0.0, more) != end for bound, end in zip((low, high), ends, strict=True)):
+            break
+    return f"[{ends[0]}, {ends[1]}]"
 
 
 def p_text(p: float) -> str:
