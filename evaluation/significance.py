@@ -21,6 +21,7 @@ __all__ = [
     "Comparison",
     "bootstrap_interval",
     "compare",
+    "correction_factor",
     "effect_size",
     "holm",
     "interquartile_mean",
@@ -144,6 +145,20 @@ def effect_size(values: ArrayLike) -> float:
 def smallest_p(n: int) -> float:
     """Smallest two-sided p-value the exact sign-flip test (and Wilcoxon's) can give with n seeds."""
     return min(1.0, 2.0 / 2.0**n)
+
+
+def correction_factor(n: int, family: int, level: float = 0.05) -> float:
+    """How many times larger a mean difference must be to pass a paired t-test at `level / family` than at `level`.
+
+    `level / family` is the first step of Holm's correction: the most that it can ask of a comparison.
+
+    Args:
+        n: paired seeds, at least 2.
+        family: comparisons in the family.
+        level: of the test, two-sided.
+    """
+    alone, corrected = stats.t.ppf([1 - level / 2, 1 - level / 2 / family], n - 1)
+    return float(corrected / alone)
 
 
 def compare(values: ArrayLike, confidence: float = 0.95, resamples: int = 10_000) -> Comparison:

@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests  # type: ignore[import-unt
 from evaluation.significance import (
     bootstrap_interval,
     compare,
+    correction_factor,
     effect_size,
     holm,
     interquartile_mean,
@@ -142,6 +143,12 @@ def test_stratified_bootstrap_resamples_seeds_within_a_task() -> None:
 def test_unusable_scores_are_refused(bad: Any) -> None:
     with pytest.raises(ValueError, match="scores must be finite"):
         interquartile_mean(bad)
+
+
+def test_correction_asks_for_a_larger_difference() -> None:
+    assert correction_factor(3, 1) == 1.0
+    # critical values of Student's t with 2 degrees of freedom: 4.303 at 5 %, 9.925 at 1 %
+    assert correction_factor(3, 5) == pytest.approx(9.925 / 4.303, abs=1e-3)
 
 
 def test_sentence_says_what_three_seeds_can_show() -> None:

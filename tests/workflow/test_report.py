@@ -200,6 +200,18 @@ def test_answer_when_glofnd_loses(tmp_path: Path) -> None:
     assert "GloFND is worse than none in" in said and "better in none" in said
 
 
+def test_methods_are_compared_with_each_other(tree: Path, document: html.HtmlElement) -> None:
+    tests = pd.read_csv(tree / "significance.csv")
+    rows = tests[tests["baseline"] == "batch-quantile"]
+    low, high = (minus(f"{100 * value:+.1f}") for value in (rows["difference"].min(), rows["difference"].max()))
+    below = int((rows["p_value"] < 0.05).sum())
+    card = text(document.xpath("//article")[0])
+    wanted = f"batch-quantile: from {low} to {high} points over 5 comparisons, uncorrected p < .05 in {below}."
+    assert f"GloFND \N{MINUS SIGN} {wanted}" in card
+    table = document.xpath("//section[@id='differences']//table[@class='plain']")
+    assert len(table) == 1 and len(table[0].xpath("./tbody/tr")) == len(rows) == 5
+
+
 def test_badge_is_the_best_verdict_and_names_whose_it_is(tmp_path: Path) -> None:
     word, said = verdict(tmp_path / "results", {**GAINS, "glofnd": -0.05})
     assert word == "▲ batch-quantile helps"
@@ -218,10 +230,16 @@ def test_a_detector_of_the_user_is_judged_without_glofnd(copy: Path) -> None:
 
 def test_answer_when_nothing_differs(tmp_path: Path) -> None:
     word, said = verdict(tmp_path / "results", {**dict.fromkeys(GAINS, 0.0), "oracle": -0.03})
-    assert word == "● No significant difference"
+    assert word == "● No difference detected" and "3 seeds cannot detect a mean difference below" in said
     assert "not significantly better or worse than none in any of 5" in said
     assert "no proven gain to take a share of" in said and "GloFND gets" not in said
     assert "n/a" in said
+
+
+def test_an_oracle_within_noise_separates_no_detectors(tmp_path: Path) -> None:
+    _, said = verdict(tmp_path / "results", dict.fromkeys(GAINS, 0.0))
+    assert "this experiment cannot separate detectors" in said and "% of it" not in said
+    assert "uncorrected 95 % interval lies above zero in" in said
 
 
 def test_answer_warns_where_an_untrained_baseline_is_as_good(copy: Path, document: html.HtmlElement) -> None:

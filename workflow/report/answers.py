@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from evaluation.significance import sentence
 from workflow.report.appearance import Look
 from workflow.report.comparisons import headline
 from workflow.report.forest import Forest, forest
 from workflow.report.formats import interval, p_text, points
 from workflow.report.inputs import GLOFND, Results
+from workflow.report.limits import limits, undetectable
+from workflow.report.rivals import Rivalry, rivalries
 from workflow.report.table import Effect, Table
 
 __all__ = ["Answer", "OracleShare", "answers"]
@@ -70,15 +71,23 @@ Chosen = list[tuple[Table, list[int]]]
 def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) -> list[Answer]:
     """One answer per experiment and objective, in the order of the config."""
     chosen = list(headline(results, found))
+    pairs = rivalries(results, found)
     given = []
     for experiment, settings in results.config["experiments"].items():
         for objective in settings["objectives"]:
             here = [(t, numbers) for t, numbers in chosen if (t.experiment, t.objective) == (experiment, objective)]
-            given.append(_answer(results, experiment, objective, here, looks))
+            given.append(_answer(results, experiment, objective, here, looks, pairs))
     return given
 
 
-def _answer(results: Results, experiment: str, objective: str, here: Chosen, looks: dict[str, Look]) -> Answer:
+def _answer(
+    results: Results,
+    experiment: str,
+    objective: str,
+    here: Chosen,
+    looks: dict[str, Look],
+    pairs: Sequence[Rivalry],
+) -> Answer:
     detectors = results.detectors(experiment)
     oracle = next((d for d in detectors if results.method(experiment, d) == "oracle"), None)
     names = {label: _said(results, experiment, label) for label in results.judged(experiment)}
@@ -86,6 +95,9 @@ def _answer(results: Results, experiment: str, objective: str, here: Chosen, loo
     for label, name in names.items():
         text, verdicts[name] = _judgement(results, name, _comparisons(here, label))
         sentences.append(text)
+    sentences += _between(results, names, [r for r in pairs if (r.experiment, r.objective) == (experiment, objective)])
+    if "open" in verdicts.values():
+        sentences += undetectable(results, experiment, [c.effect for label in names for c in _comparisons(here, label)])
     shares = _oracle_shares(here, oracle, list(names)) if oracle else []
     if oracle:
         sentences.append(_oracle_sentence(oracle, names, shares, f"{100 * results.confidence:g} %"))
@@ -98,7 +110,7 @@ def _answer(results: Results, experiment: str, objective: str, here: Chosen, loo
         verdict,
         word,
         sentences,
-        _limits(results, experiment),
+        limits(results, experiment),
         [plot for table, numbers in here if (plot := forest(table, looks, numbers))],
         shares,
         list(names),
@@ -111,10 +123,24 @@ def _badge(verdicts: dict[str, str]) -> tuple[str, str]:
     if found == "untested":
         return found, "Not tested"
     if found == "open":
-        return found, "No gain detected" if "worse" in verdicts.values() else "No significant difference"
+        return found, "No gain detected" if "worse" in verdicts.values() else "No difference detected"
     named = [name for name, verdict in verdicts.items() if verdict == found]
     text = WORDS[found][len(named) > 1]
     return found, f"{' and '.join(named)} {text}" if len(verdicts) > 1 else text.capitalize()
+
+
+def _between(results: Results, names: dict[str, str], pairs: Sequence[Rivalry]) -> list[str]:
+    """One sentence for each pair of detectors that were compared with each other."""
+    level, found = f"{1 - results.confidence:.2g}".removeprefix("0"), []
+    for pair in pairs:
+        differences = [effect.difference for _, effect in pair.compared]
+        below = sum(effect.p < 1 - results.confidence for _, effect in pair.compared)
+        found.append(
+            f"{names[pair.first]} \N{MINUS SIGN} {names[pair.second]}: from {points(min(differences))} to "
+            f"{points(max(differences))} points over {len(differences)} comparison{'s' if len(differences) > 1 else ''}"
+            f", uncorrected p < {level} in {below}."
+        )
+    return found
 
 
 def _comparisons(here: Chosen, label: str) -> list[_Comparison]:
@@ -159,7 +185,7 @@ def _judgement(results: Results, name: str, compared: list[_Comparison]) -> tupl
 
 
 def _oracle_shares(here: Chosen, oracle: str, rivals: list[str]) -> list[OracleShare]:
-    """A share is given only where the oracle's own gain has an interval above zero; a ratio to noise says nothing."""
+    """A share of the gain, only where the oracle's own uncorrected interval lies above zero, not to noise."""
     other = {label: {c.name: c.effect for c in _comparisons(here, label)} for label in rivals}
     return [
         OracleShare(
@@ -184,18 +210,26 @@ def _oracle_sentence(oracle: str, names: dict[str, str], shares: list[OracleShar
     if len(shares) > 1:
         spread += f" to {points(ordered[-1].oracle.difference)} points ({ordered[-1].column})"
     clear = [s for s in shares if s.oracle.low > 0]
+    proven = [s for s in shares if s.oracle.verdict == "better"]
     text = (
         f"The upper bound ({oracle}: drops exactly the false negatives, by their labels) changes the score by {spread}"
+        f"; better in {len(proven)} of {len(shares)} comparisons after Holm's correction over its own family, and its "
+        f"uncorrected {level} interval lies above zero in {len(clear)}"
     )
-    if not clear:
-        return f"{text}; no {level} interval lies above zero, so there is no proven gain to take a share of."
-    if len(clear) < len(shares):
-        text += f"; its own {level} interval lies above zero in {len(clear)} of {len(shares)} comparisons"
+    if not any(s.oracle.verdict != "open" for s in shares):
+        return (
+            f"{text}. Not even the oracle moves anything beyond noise after correction, so this experiment cannot "
+            "separate detectors."
+        )
+    if not proven:
+        return f"{text}; there is no proven gain to take a share of."
+    if len(proven) < 2:
+        return f"{text}; a single proven gain is too few to say what part of it a detector gets."
     for label, name in names.items():
-        known = sorted(100 * share for s in clear if (share := s.shares.get(label)) is not None)
-        if known:
+        known = sorted(100 * share for s in proven if (share := s.shares.get(label)) is not None)
+        if len(known) > 1:
             ends = dict.fromkeys(f"{value:.0f}".replace("-", "\N{MINUS SIGN}") for value in (known[0], known[-1]))
-            text += f"; where the oracle gains, {name} gets {' to '.join(ends)} % of it"
+            text += f"; where the oracle's gain is proven, {name} gets {' to '.join(ends)} % of it"
     return f"{text}."
 
 
@@ -243,12 +277,3 @@ def _false_negatives(results: Results, experiment: str, objective: str) -> list[
         return [f"{next(iter(means.values()))} of all negatives in training are false (same {label} as the anchor)."]
     sides = ", ".join(f"{mean} for {side} anchors" for side, mean in means.items())
     return [f"Negatives that are false in training (same {label} as the anchor): {sides}."]
-
-
-def _limits(results: Results, experiment: str) -> str:
-    """What this number of seeds can show at all in the experiment's family of tests."""
-    frame = results.significance
-    family = frame[(frame["experiment"] == experiment) & frame["p_holm"].notna()]
-    if family.empty:
-        return "Nothing here is tested, so no difference here is shown to be real."
-    return sentence(int(family["n"].max()), len(family), 1 - results.confidence)

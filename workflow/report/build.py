@@ -19,6 +19,7 @@ from workflow.report.formats import FORMATS, interval
 from workflow.report.gallery import galleries, picture_uri
 from workflow.report.inputs import Results
 from workflow.report.making import making
+from workflow.report.rivals import rivalries
 from workflow.report.svg import marker_icon
 from workflow.report.table import Table
 
@@ -81,6 +82,7 @@ def render(results: Results) -> str:
             for table in found
             if table.evaluation != DISCOVERY and (plot := forest(table, looks, main_columns(table)[0]))
         ],
+        rivalries=rivalries(results, found),
         curves=training_curves(results, looks),
         agreements={(one.experiment, one.objective): one for one in agreements(results)},
         galleries=galleries(results),
