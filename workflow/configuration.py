@@ -46,7 +46,7 @@ def resolve(config: Config) -> Config:
     complete = filled(chosen, schema)
     found += contradictions(complete, already_broken=bool(found))
     if found:
-        raise ConfigError(list(dict.fromkeys(found)))
+        raise ConfigError([line.replace("\n", "\\n") for line in dict.fromkeys(found)])
     resolved: Config = complete
     return resolved
 

@@ -27,7 +27,7 @@ RULES: dict[str, dict[str, int]] = {
 """What can be given resources of its own, with what differs from the defaults."""
 
 _LABEL = {
-    "pattern": "^[a-z0-9][a-z0-9.-]*$",
+    "pattern": r"^[a-z0-9][a-z0-9.-]*\Z",
     "description": "a name is made of lower-case letters, digits, dots and dashes",
 }
 
