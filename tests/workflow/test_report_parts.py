@@ -37,6 +37,7 @@ from workflow.report.svg import Reference, Series, line_chart, tick_values
         (duration(75), "1 min 15 s"),
         (duration(3725), "1 h 02 min"),
         (fraction_name(0.002), "0.2 % of labels"),
+        (fraction_name(0.001, 10), "0.1 % of labels (10)"),
         (fraction_name(math.nan), ""),
         (metric_name("an_unknown_metric"), "an unknown metric"),
         (value_text(0.0341, "threshold_error"), "0.034"),

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from workflow.grid import BASELINE
-from workflow.report.inputs import Results
+from workflow.report.inputs import LABELS_KEY, Results
 from workflow.report.table import Cell, Column, Effect, Row, Table
 
 __all__ = ["DISCOVERY", "discovery_parts", "headline", "main_columns", "tables"]
@@ -51,7 +51,7 @@ def _table(
 ) -> Table:
     trained = values[values["objective"] == objective]
     grouped = trained.groupby(["dataset", "split", "metric", "fraction"], sort=False, dropna=False)
-    columns = [_column(group.iloc[0]) for _, group in grouped]
+    columns = [_column(group.iloc[0], results.labels_used) for _, group in grouped]
     position = {pair: number for number, pair in enumerate(dict.fromkeys((c.dataset, c.split) for c in columns))}
     metrics = {metric: number for number, metric in enumerate(dict.fromkeys(c.metric for c in columns))}
     columns.sort(key=lambda c: (position[c.dataset, c.split], metrics[c.metric], -c.fraction))
@@ -81,7 +81,7 @@ def _table(
     return Table(experiment, objective, evaluation, protocol, columns, rows, home)
 
 
-def _column(row: pd.Series) -> Column:
+def _column(row: pd.Series, labels_used: dict[tuple[object, ...], int]) -> Column:
     return Column(
         str(row["dataset"]),
         str(row["split"]),
@@ -90,6 +90,7 @@ def _column(row: pd.Series) -> Column:
         bool(row["higher_is_better"]),
         float(row["chance"]),
         bool(row["primary"]),
+        labels_used.get(tuple(row[name] for name in LABELS_KEY)),
     )
 
 

@@ -121,9 +121,11 @@ def metric_name(metric: str) -> str:
     return f"{text} ({label})" if label else text
 
 
-def fraction_name(fraction: float) -> str:
-    """Share of the labels, `0.002` -> `0.2 % of labels`; NaN (no such thing here) -> empty."""
-    return "" if math.isnan(fraction) else f"{100 * fraction:g} % of labels"
+def fraction_name(fraction: float, labels: int | None = None) -> str:
+    """Share of the labels, with their real number if known: `0.2 % of labels (20)`; NaN (no such thing) -> empty."""
+    if math.isnan(fraction):
+        return ""
+    return f"{100 * fraction:g} % of labels" + ("" if labels is None else f" ({labels:,})")
 
 
 def value_text(value: float, metric: str) -> str:

@@ -16,10 +16,13 @@ from glofnd.files import read_json
 from workflow.grid import Grid, Run
 from workflow.scripts.aggregate import KEY
 
-__all__ = ["GLOFND", "ReportError", "Results", "read_results"]
+__all__ = ["GLOFND", "LABELS_KEY", "ReportError", "Results", "read_results"]
 
 GLOFND = "glofnd"
 """The method that stands first among the judged detectors."""
+
+LABELS_KEY = ("experiment", "evaluation", "dataset", "split", "fraction")
+"""What a number of labels used belongs to."""
 
 _SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance", "primary"]
 _SIGNIFICANCE = [*KEY, "detector", "baseline", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
@@ -39,6 +42,7 @@ class Results:
         summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance, primary).
         tests: all rows of significance.csv; empty where none was asked for.
         histories: run id -> the epochs of its history.json.
+        labels_used: `LABELS_KEY` -> number of labels a probe was fitted on, where its metrics record it.
         provenance: run id -> provenance of its training.
         missing: what the config asks for and the folder does not have, in the order of the grid.
     """
@@ -48,6 +52,7 @@ class Results:
     summary: pd.DataFrame
     tests: pd.DataFrame
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    labels_used: dict[tuple[object, ...], int] = field(default_factory=dict)
     provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -184,9 +189,20 @@ def read_results(benchmark: Path) -> Results:
         if run.kind == "method":
             _training(run, folder, results)
         for evaluation in grid.evaluations(run):
-            if not (folder / evaluation / "metrics.json").is_file():
+            path = folder / evaluation / "metrics.json"
+            if not path.is_file():
                 missing.append(f"{run.id}: no result of {evaluation}")
+            elif run.kind == "method":
+                _labels_used(path, run, evaluation, results)
     return results
+
+
+def _labels_used(path: Path, run: Run, evaluation: str, results: Results) -> None:
+    """Labels are drawn alike for every method of an experiment, so the first file that tells is enough."""
+    for metric in _json(path).get("metrics", []):
+        if metric.get("labels_used") is not None and metric.get("fraction") is not None:
+            key = (run.experiment, evaluation, metric["dataset"], metric["split"], float(metric["fraction"]))
+            results.labels_used.setdefault(key, int(metric["labels_used"]))
 
 
 def _training(run: Run, folder: Path, results: Results) -> None:

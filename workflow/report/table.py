@@ -18,6 +18,7 @@ class Column:
     """What is measured: one data set, split, metric and share of labels (NaN: no such thing).
 
     `primary`: whether the metric is the main one of its task. `chance`: value of guessing at random, NaN if unknown.
+    `labels`: number of labels that the share really gives, `None` if not recorded.
     """
 
     dataset: str
@@ -27,6 +28,7 @@ class Column:
     higher_is_better: bool = True
     chance: float = math.nan
     primary: bool = False
+    labels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Table:
         place = [column.dataset] if column.dataset != self.home else []
         place += [column.split] if column.split != "test" else []
         parts = [" ".join(place), "" if column.metric == "top1" else metric_name(column.metric)]
-        parts.append(fraction_name(column.fraction))
+        parts.append(fraction_name(column.fraction, column.labels))
         return ", ".join(part for part in parts if part) or metric_name(column.metric)
 
     def name(self, number: int) -> str:
