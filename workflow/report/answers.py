@@ -60,7 +60,7 @@ class _Comparison:
     def text(self, confidence: float) -> str:
         e = self.effect
         return (
-            f"{points(e.difference)} points ({self.name}; {100 * confidence:g} % CI {interval(e.low, e.high)}, "
+            f"{points(e.difference)} points ({self.name}; uncorrected {100 * confidence:g} % CI {interval(e.low, e.high)}, "
             f"Holm p {p_text(e.p_holm)})"
         )
 
@@ -95,9 +95,9 @@ def _answer(
     for label, name in names.items():
         text, verdicts[name] = _judgement(results, name, _comparisons(here, label))
         sentences.append(text)
-    sentences += _between(results, names, [r for r in pairs if (r.experiment, r.objective) == (experiment, objective)])
     if "open" in verdicts.values():
         sentences += undetectable(results, experiment, [c.effect for label in names for c in _comparisons(here, label)])
+    sentences += _between(results, names, [r for r in pairs if (r.experiment, r.objective) == (experiment, objective)])
     shares = _oracle_shares(here, oracle, list(names)) if oracle else []
     if oracle:
         sentences.append(_oracle_sentence(oracle, names, shares, f"{100 * results.confidence:g} %"))
