@@ -237,7 +237,7 @@ def test_answer_when_nothing_differs(tmp_path: Path) -> None:
 
 
 def test_an_oracle_within_noise_separates_no_detectors(tmp_path: Path) -> None:
-    _, said = verdict(tmp_path / "results", dict.fromkeys(GAINS, 0.0))
+    _, said = verdict(tmp_path / "results", {**dict.fromkeys(GAINS, 0.0), "oracle": -0.0003})
     assert "this experiment cannot separate detectors" in said and "% of it" not in said
     assert "uncorrected 95 % interval lies above zero in" in said
 

@@ -60,8 +60,8 @@ class _Comparison:
     def text(self, confidence: float) -> str:
         e = self.effect
         return (
-            f"{points(e.difference)} points ({self.name}; uncorrected {100 * confidence:g} % CI {interval(e.low, e.high)}, "
-            f"Holm p {p_text(e.p_holm)})"
+            f"{points(e.difference)} points ({self.name}; uncorrected {100 * confidence:g} % CI "
+            f"{interval(e.low, e.high)}, Holm p {p_text(e.p_holm)})"
         )
 
 
