@@ -27,10 +27,12 @@ setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is u
 	@requirements/install
 
 demo: setup ## Run the default benchmark from download to report, then say where everything is
-	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)'
+	@$(ACTIVATE); GLOFND_FAREWELL=make snakemake --cores $(CORES) --configfile '$(CONFIG)'
+	@$(ACTIVATE); python -m workflow.farewell '$(RESULTS)/benchmark.json'
 
 smoke: setup ## Run the same DAG in miniature, results below results/smoke/
-	@$(ACTIVATE); snakemake --cores $(CORES) --configfile configs/smoke.yaml
+	@$(ACTIVATE); GLOFND_FAREWELL=make snakemake --cores $(CORES) --configfile configs/smoke.yaml
+	@$(ACTIVATE); python -m workflow.farewell results/smoke/benchmark.json
 
 lint: setup ## Linters, formatters and type checks
 	@$(ACTIVATE); ruff check .

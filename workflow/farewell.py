@@ -1,9 +1,15 @@
-"""What a finished benchmark says: where its results are and how to browse them."""
+"""What a finished benchmark says: where its results are and how to browse them.
+
+python -m workflow.farewell results/benchmark.json
+"""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
+
+from glofnd.files import read_json
 
 __all__ = ["farewell"]
 
@@ -27,3 +33,14 @@ def farewell(config: dict[str, Any]) -> str:
             f"MLflow:  {browse}{'' if remote else '  then http://127.0.0.1:5000'}",
         ]
     )
+
+
+def main() -> None:
+    """Print the farewell of a finished benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.farewell", description="Say where results are.")
+    parser.add_argument("benchmark", type=Path, help="benchmark.json of the results folder")
+    print(farewell(read_json(parser.parse_args().benchmark)))
+
+
+if __name__ == "__main__":
+    main()

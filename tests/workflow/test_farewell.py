@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow.farewell import farewell
+from workflow.farewell import farewell, main
 from workflow.scripts import resolve
 
 
@@ -16,6 +16,16 @@ def test_it_names_report_tables_and_store() -> None:
     assert "out/summary.csv, out/significance.csv" in text
     assert "--host 127.0.0.1" in text and "--backend-store-uri sqlite:///out/mlflow.db" in text
     assert "significance.csv" not in farewell({**config, "significance": None})
+
+
+def test_the_command_reads_a_finished_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"paths": {"results": "out"}, "mlflow": {"tracking_uri": None}, "significance": None}
+    (tmp_path / "benchmark.json").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["farewell", str(tmp_path / "benchmark.json")])
+    main()
+    assert capsys.readouterr().out == farewell(config) + "\n"
 
 
 def test_a_tracking_server_is_named_as_it_is() -> None:
