@@ -49,13 +49,13 @@ def _compared(
         column = table.columns[number]
         same = (rows["dataset"] == column.dataset) & (rows["split"] == column.split) & (rows["metric"] == column.metric)
         same &= rows["fraction"].eq(column.fraction) | (rows["fraction"].isna() & math.isnan(column.fraction))
-        for row in rows[same].itertuples():
+        for _, row in rows[same].iterrows():
             effect = Effect(
-                n=int(row.n),
-                difference=float(row.difference),
-                low=float(row.ci_low),
-                high=float(row.ci_high),
-                p=float(row.p_value),
+                n=int(row["n"]),
+                difference=float(row["difference"]),
+                low=float(row["ci_low"]),
+                high=float(row["ci_high"]),
+                p=float(row["p_value"]),
                 p_holm=float("nan"),
                 verdict="open",
                 seeds={},

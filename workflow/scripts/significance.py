@@ -51,7 +51,7 @@ def comparisons(summary: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
         methods = _methods(config, head["experiment"])
         head["higher_is_better"] = bool(group["higher_is_better"].iloc[0])
         head["primary"] = bool(group["primary"].iloc[0]) and head["evaluation"] in settings["primary"]
-        pairs = [(label, baseline) for label in by_detector if label != baseline]
+        pairs = [(str(label), baseline) for label in by_detector if label != baseline]
         if head["primary"]:
             pairs += combinations([m for m in methods if methods[m] != "oracle" and m != baseline], 2)
         for detector, other in pairs:
