@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evaluation.prompts import template_names
 from glofnd.data.catalogue import DATASETS, Dataset
 from workflow.schema import nearest
 
@@ -46,7 +47,14 @@ def _tuning(config: Config) -> Iterator[str]:
 def _significance_baseline(config: Config, name: str) -> Iterator[str]:
     detectors = list(config["experiments"][name]["detectors"])
     asked = config["significance"]
-    if asked is not None and asked["baseline"] not in detectors:
+    if asked is None:
+        return
+    if not set(detectors) - {asked["baseline"]}:
+        yield (
+            f"experiments.{name}.detectors: nothing to compare with {asked['baseline']!r}; "
+            "add a detector or set significance: null"
+        )
+    elif asked["baseline"] not in detectors:
         yield (
             f"significance.baseline: experiment {name} has no detector {asked['baseline']!r}; "
             f"{nearest(asked['baseline'], detectors)}"
@@ -148,12 +156,33 @@ def _labels(config: Config, name: str) -> Iterator[str]:
             yield f"experiments.{name}.{group}.{label}: {label!r} names a folder of results; choose another label"
 
 
+def _options(config: Config, name: str, evaluation: str, where: str, task: Config) -> Iterator[str]:
+    """Options of one task that would fail only after the training."""
+    together = task.get("together")
+    if together is not None and task["dataset"] in config["datasets"]:
+        labels = _entry(config, task["dataset"]).labels
+        if together not in labels:
+            yield f"{where}.together: data set {task['dataset']} has no label {together!r}; {nearest(together, labels)}"
+    fractions, draws = task.get("fractions", []), task.get("draws", [])
+    if len(draws) < len(fractions):
+        yield f"{where}.draws: needs one number for each of the {len(fractions)} fractions, has {len(draws)}"
+    if len(set(fractions)) < len(fractions):
+        yield f"{where}.fractions: the same share stands there twice"
+    if "templates" in task and task["templates"] not in template_names():
+        yield f"{where}.templates: no file {task['templates']!r}; {nearest(task['templates'], template_names())}"
+    trained = {key: config["experiments"][name][key] for key in ("dataset", "split")}
+    if evaluation == "discovery" and {key: task[key] for key in trained} != trained:
+        asked = f"{task['dataset']}/{task['split']}"
+        yield f"{where}: discovery looks at what was trained on, {trained['dataset']}/{trained['split']}, not {asked}"
+
+
 def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
     seen: list[Config] = []
     for position, task in enumerate(config["experiments"][name]["evaluations"][evaluation]):
         where = f"experiments.{name}.evaluations.{evaluation}[{position}]"
         splits = {key: task[key] for key in ("train", "test", "split") if key in task}
         yield from _reference(config, where, task["dataset"], splits, task.get("label"))
+        yield from _options(config, name, evaluation, where, task)
         if "train" in task and task["train"] == task["test"]:
             yield f"{where}.test: {task['test']!r} is also the training split; a test must see new pictures"
         known = task["dataset"] in config["datasets"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
@@ -85,8 +86,24 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{key}: {error.message}"
 
 
+def _outside_json(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
+    """What YAML can say and JSON cannot: keys that are no text, NaN and infinity."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                yield f"{_key((*path, str(key)))}: the key is not a text; put it in quotes"
+            yield from _outside_json(item, (*path, str(key)))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _outside_json(item, (*path, position))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{_key(path)}: must be a finite number, not {value}"
+
+
 def problems(value: object, schema: Schema) -> list[str]:
     """Everything in `value` that breaks `schema`, one line each, in the order of the document."""
+    if strange := list(_outside_json(value)):
+        return strange
     errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
     return [line for error in errors for line in _explain(error)]
 
