@@ -110,37 +110,18 @@ OBJECTIVES: dict[str, Entry] = {
     "fastclip-v3": _fastclip("v3", 0.07, _learned_temperature(6.5, 2e-4)),
 }
 
+_RESNET: dict[str, Schema] = {
+    "width": _integer(64, minimum=1),
+    "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
+    "projector_hidden": _integer(2048, minimum=1),
+    "projector_dim": _integer(128, minimum=2),
+}
+
 ENCODERS: dict[str, Entry] = {
-    "resnet10": Entry(
-        "glofnd.encoders.unimodal:resnet10",
-        {
-            "width": _integer(64, minimum=1),
-            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
-            "projector_hidden": _integer(2048, minimum=1),
-            "projector_dim": _integer(128, minimum=2),
-        },
-        ("unimodal",),
-    ),
-    "resnet18": Entry(
-        "glofnd.encoders.unimodal:resnet18",
-        {
-            "width": _integer(64, minimum=1),
-            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
-            "projector_hidden": _integer(2048, minimum=1),
-            "projector_dim": _integer(128, minimum=2),
-        },
-        ("unimodal",),
-    ),
-    "resnet50": Entry(
-        "glofnd.encoders.unimodal:resnet50",
-        {
-            "width": _integer(64, minimum=1),
-            "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
-            "projector_hidden": _integer(2048, minimum=1),
-            "projector_dim": _integer(128, minimum=2),
-        },
-        ("unimodal",),
-    ),
+    **{
+        name: Entry(f"glofnd.encoders.unimodal:{name}", _RESNET, ("unimodal",))
+        for name in ("resnet10", "resnet18", "resnet50")
+    },
     "open-clip": Entry(
         "glofnd.encoders.bimodal:open_clip_model",
         {"model": {"type": "string", "default": "glofnd-tiny"}},
