@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStore, FeatureStoreError, split_name
 from evaluation.leakage import shared_pictures
+from evaluation.naming import suffixes
 from evaluation.neighbours import neighbour_votes
 from evaluation.probe import Probe, fit_probe, l2_normalise, standardise
-from evaluation.results import Findings, main_label
+from evaluation.results import Findings
 from evaluation.splits import stratified_subset
 from evaluation.tasks import LinearTask, ProbeTask, TransferTask
 from glofnd.progress import Progress
@@ -92,9 +93,9 @@ class _Report:
         hits = {"top1": right[:, :, 0], "mean-per-class": right[:, :, 0]}
         if len(data.classes) > 5:
             hits["top5"] = right.any(axis=2)
-        entry = ".".join(
-            [split_name(task.dataset, task.test), prefix + task.label, *([] if fraction is None else [f"{fraction:g}"])]
-        )
+        named = [prefix + task.label, *([] if self.suffix in ("", f"@{task.label}") else [self.suffix[1:]])]
+        share = [] if fraction is None else [f"{fraction:g}"]
+        entry = ".".join([split_name(task.dataset, task.test), *named, *share])
         for name, values in hits.items():
             found = score(name, values.mean(axis=0), data.test_labels)
             each = [score(name, row, data.test_labels).value for row in values]
@@ -121,8 +122,8 @@ class _Report:
 
 def _reports(store: FeatureStore, findings: Findings, tasks: list[Any]) -> list[_Report]:
     return [
-        _Report(findings, task, _load(store, task), "" if main_label(tasks, position) else f"@{task.label}")
-        for position, task in enumerate(tasks)
+        _Report(findings, task, _load(store, task), suffix)
+        for task, suffix in zip(tasks, suffixes([vars(task) for task in tasks]), strict=True)
     ]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from glofnd.files import atomic_open, write_json
 
-__all__ = ["Findings", "main_label", "run_identity", "write_arrays"]
+__all__ = ["Findings", "run_identity", "write_arrays"]
 
 Array = NDArray[Any]
 
@@ -37,15 +37,6 @@ def write_arrays(path: Path, arrays: dict[str, Array]) -> None:
     with atomic_open(path) as handle:
         # No compression: float features barely shrink, and writing takes ten times as long.
         np.savez(handle, allow_pickle=False, **arrays)
-
-
-def main_label(tasks: list[Any], position: int) -> bool:
-    """Whether a task is the first of its data set and split; the others' metrics carry the name of their label."""
-
-    def place(task: Any) -> tuple[str, str]:
-        return task.dataset, getattr(task, "test", None) or task.split
-
-    return place(tasks[position]) not in [place(task) for task in tasks[:position]]
 
 
 @dataclass

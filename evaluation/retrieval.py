@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from evaluation.accuracy import top1
 from evaluation.feature_store import FeatureStore, FeatureStoreError
+from evaluation.naming import suffixes
 from evaluation.results import Findings
 from evaluation.tasks import RetrievalTask
 
@@ -71,6 +72,7 @@ def chance_recall(right: Array, candidates: int, k: int) -> float:
 def run_retrieval(store: FeatureStore, tasks: list[RetrievalTask]) -> Findings:
     """Recall at every k and the median rank, both ways, of every task."""
     findings = Findings(store.run, "retrieval", PROTOCOL)
+    suffixes([vars(task) for task in tasks])  # refuses two tasks with the same names
     for task in tasks:
         split = store.split(task.dataset, task.split)
         if split.embedding is None or split.text_embedding is None or split.caption_pair is None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStore, FeatureStoreError, Split
-from evaluation.results import Findings, main_label
+from evaluation.naming import suffixes
+from evaluation.results import Findings
 from evaluation.tasks import ZeroShotTask
 
 __all__ = ["PROTOCOL", "classify", "run_zero_shot"]
@@ -53,8 +54,7 @@ def _prompts(store: FeatureStore, task: ZeroShotTask) -> tuple[Array, Array]:
 def run_zero_shot(store: FeatureStore, tasks: list[ZeroShotTask]) -> Findings:
     """Top-1, top-5 and mean per class of every task."""
     findings = Findings(store.run, "zero-shot", PROTOCOL)
-    for position, task in enumerate(tasks):
-        suffix = "" if main_label(tasks, position) else f"@{task.label}"
+    for task, suffix in zip(tasks, suffixes([vars(task) for task in tasks]), strict=True):
         split = store.split(task.dataset, task.split)
         classes, prompts = _prompts(store, task)
         truth = split.label(task.label)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evaluation.naming import TaskNameError, suffixes
 from evaluation.prompts import template_names
 from glofnd.data.catalogue import DATASETS, Dataset
 from workflow.schema import nearest
@@ -177,8 +178,12 @@ def _options(config: Config, name: str, evaluation: str, where: str, task: Confi
 
 
 def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
-    seen: list[Config] = []
-    for position, task in enumerate(config["experiments"][name]["evaluations"][evaluation]):
+    tasks = config["experiments"][name]["evaluations"][evaluation]
+    try:
+        suffixes(tasks)
+    except TaskNameError as error:
+        yield f"experiments.{name}.evaluations.{evaluation}[{error.position}]: {error}"
+    for position, task in enumerate(tasks):
         where = f"experiments.{name}.evaluations.{evaluation}[{position}]"
         splits = {key: task[key] for key in ("train", "test", "split") if key in task}
         yield from _reference(config, where, task["dataset"], splits, task.get("label"))
@@ -188,9 +193,6 @@ def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
         known = task["dataset"] in config["datasets"]
         if evaluation == "retrieval" and known and not _entry(config, task["dataset"]).captions:
             yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"
-        if task in seen:
-            yield f"{where}: the same task stands there twice"
-        seen.append(task)
 
 
 def contradictions(config: Config, already_broken: bool) -> list[str]:

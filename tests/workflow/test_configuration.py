@@ -125,6 +125,16 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{FASHION}/evaluations/transfer/0", {}, "transfer[0].dataset: missing"),
         (f"{FASHION}/evaluations/linear/0/draws", [1], "linear[0].draws: needs one number for each of the 4 fractions"),
         (f"{FASHION}/evaluations/linear/0/fractions", [1, 1], "linear[0].fractions: the same share stands there twice"),
+        (
+            f"{FASHION}/evaluations/transfer",
+            [{"dataset": "digits"}, {"dataset": "digits", "metric": "mean-per-class"}],
+            "transfer[1]: differs from task [0] on digits/test only in metric, which names no result",
+        ),
+        (
+            f"{FASHION}/evaluations/linear",
+            [{"dataset": "fashion-mnist"}, {"dataset": "fashion-mnist"}],
+            "linear[1]: the same task stands there twice",
+        ),
         (f"{FASHION}/evaluations/linear/0/together", "concept", "linear[0].together: data set fashion-mnist has no"),
         (f"{FASHION}/evaluations/discovery/0", {"dataset": "digits"}, "discovery looks at what was trained on"),
         ("experiments/emoji/evaluations/zero-shot/0/templates", "emojis", "templates: no file 'emojis'; did you mean"),
