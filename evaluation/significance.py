@@ -10,12 +10,13 @@ of assuming that differences over seeds are normal, which n = 3 cannot check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.special import gammaln
 
 __all__ = [
     "Comparison",
@@ -23,13 +24,11 @@ __all__ = [
     "compare",
     "correction_factor",
     "effect_size",
+    "expanded_tail",
     "holm",
-    "interquartile_mean",
-    "probability_of_improvement",
     "sentence",
     "sign_flip_p",
     "smallest_p",
-    "stratified_interval",
     "t_interval",
     "t_p",
     "wilcoxon_p",
@@ -45,9 +44,9 @@ EXACT = 13
 class Comparison:
     """One method against the baseline on one metric, over paired seeds.
 
-    `ci_low`, `ci_high` and `p_value` are Student's; two other tests and the bootstrap stand beside them. `nan` stands
-    where a number is not defined: everything about spread at n = 1, and the t-test where all differences are equal (no
-    spread to measure the mean against).
+    `ci_low`, `ci_high` and `p_value` are Student's: the main ones. Two other tests and the bootstrap stand beside them
+    as checks. `effect_size` is Hedges' g_z. `nan` stands where a number is not defined: everything about spread at
+    n = 1, and the t-test where all differences are equal (no spread to measure the mean against).
     """
 
     n: int
@@ -90,20 +89,30 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, floa
     return float(d.mean()) - half, float(d.mean()) + half
 
 
+def expanded_tail(n: int, confidence: float = 0.95) -> float:
+    """Tail that a percentile bootstrap must cut so that it is as wide as Student's t where it can be (Hesterberg 2015).
+
+    The plain bootstrap of n values takes a normal quantile for a t and n for n - 1, so it is too narrow; the expanded
+    percentile interval cuts Phi(-t sqrt(n / (n - 1))) off each side instead of (1 - confidence) / 2.
+    """
+    return float(stats.norm.cdf(-stats.t.ppf(0.5 + confidence / 2, n - 1) * (n / (n - 1)) ** 0.5))
+
+
 def bootstrap_interval(
     values: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean difference.
+    """Expanded percentile bootstrap interval of the mean difference (`expanded_tail`).
 
-    With few seeds it is too narrow (n = 3: hardly more than smallest to largest); read it beside the t interval.
+    No resample lies outside the data, so no bootstrap of n values covers a symmetric distribution's mean more often
+    than 1 - 2 / 2^n: 75 % at n = 3, 94 % at n = 5, whatever level is asked for. Student's interval is the main one.
     """
     d = _differences(values)
     if d.size < 2:
         return float("nan"), float("nan")
-    found = stats.bootstrap(
-        (d,), np.mean, n_resamples=resamples, confidence_level=confidence, method="percentile", rng=seed
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    means = np.random.default_rng(seed).choice(d, (resamples, d.size)).mean(axis=1)
+    tail = expanded_tail(d.size, confidence)
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def t_p(values: ArrayLike) -> float:
@@ -134,12 +143,20 @@ def wilcoxon_p(values: ArrayLike) -> float:
 
 
 def effect_size(values: ArrayLike) -> float:
-    """Cohen's d_z: mean difference over the standard deviation of the differences."""
+    """Hedges' g_z: mean over standard deviation of the differences (Cohen's d_z), unbiased for few seeds (Hedges 1981).
+
+    d_z is too large on average, by 77 % at n = 3. With m = n - 1 degrees of freedom the exact correction factor is
+    Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)): .564 at n = 3, .798 at 5, .914 at 10. At n = 2 d_z has no mean
+    that could be corrected, so the effect size is not defined.
+    """
     d = _differences(values)
     spread = _spread(d)
     if not spread > 0:
         return 0.0 if d.size > 1 and not d.any() else float("nan")
-    return float(d.mean()) / spread
+    if d.size == 2:
+        return float("nan")
+    half = (d.size - 1) / 2
+    return float(d.mean() / spread * np.exp(gammaln(half) - gammaln(half - 0.5)) / half**0.5)
 
 
 def smallest_p(n: int) -> float:
@@ -190,54 +207,6 @@ def holm(p_values: Iterable[float]) -> Vector:
     corrected = np.empty_like(known)
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if p.size else steps
     return np.where(np.isnan(p), np.nan, corrected)
-
-
-def _scores(values: ArrayLike) -> Vector:
-    scores = np.asarray(values, dtype=np.float64)
-    if scores.ndim != 2 or not scores.size or not np.isfinite(scores).all():
-        raise ValueError(f"scores must be finite and [seeds, tasks], got shape {scores.shape}")
-    return scores
-
-
-def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half of all scores [seeds, tasks] together (Agarwal et al. 2021)."""
-    return float(stats.trim_mean(_scores(values).ravel(), 0.25))
-
-
-def probability_of_improvement(method: ArrayLike, baseline: ArrayLike) -> float:
-    """Chance that a run of `method` beats one of `baseline` on a task, ties counting half (Agarwal et al. 2021).
-
-    Both are [seeds, tasks]; the chance is over all pairs of runs, then the mean over tasks.
-    """
-    x, y = _scores(method), _scores(baseline)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"both methods need the same tasks, got {x.shape[1]} and {y.shape[1]}")
-    pairs = x[:, None, :] - y[None, :, :]
-    return float(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
-
-
-def stratified_interval(
-    statistic: Callable[..., float], *scores: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of `statistic(*scores)` by the stratified bootstrap of Agarwal et al. (2021).
-
-    Seeds are resampled within each task and method. `seed` makes it repeatable.
-
-    Args:
-        statistic: takes as many arrays [seeds, tasks] as there are `scores`.
-        scores: one array per method.
-        confidence: of the interval.
-        resamples: bootstrap samples.
-        seed: of the generator.
-    """
-    tables = [_scores(table) for table in scores]
-    draw = np.random.default_rng(seed)
-    found = np.empty(resamples)
-    for k in range(resamples):
-        rows = [draw.integers(len(table), size=table.shape) for table in tables]
-        found[k] = statistic(*(np.take_along_axis(t, r, axis=0) for t, r in zip(tables, rows, strict=True)))
-    low, high = np.quantile(found, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return float(low), float(high)
 
 
 def sentence(n: int, family: int, level: float = 0.05) -> str:

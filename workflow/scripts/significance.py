@@ -21,14 +21,8 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.significance import (
-    compare,
-    holm,
-    interquartile_mean,
-    probability_of_improvement,
-    sentence,
-    stratified_interval,
-)
+from evaluation.overall import interquartile_mean, probability_of_improvement, stratified_interval
+from evaluation.significance import compare, holm, sentence
 from glofnd.files import atomic_open, read_json
 from workflow.scripts.aggregate import KEY
 
