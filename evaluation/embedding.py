@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluation.feature_store import Split, split_name
+from evaluation.fingerprints import content_hashes, thumbnails
 from evaluation.prompts import fill, read_templates
 from evaluation.tasks import ZeroShotTask
 from glofnd.data.stream import Batch, ShardStream
@@ -50,13 +50,6 @@ def model_encoder(model: Any) -> Encoder:
     return encode
 
 
-def _content(images: Tensor) -> list[int]:
-    """64-bit hash of each picture's pixels."""
-    pictures = np.ascontiguousarray(images.numpy())
-    digests = (hashlib.blake2b(picture.tobytes(), digest_size=8).digest() for picture in pictures)
-    return [int.from_bytes(digest, "little", signed=True) for digest in digests]
-
-
 def _batches(stream: ShardStream) -> Iterable[Batch]:
     name = split_name(stream.manifest.dataset, stream.manifest.split)
     total = -(-stream.samples // BATCH)
@@ -81,11 +74,11 @@ def embed_split(stream: ShardStream, encode: Encoder, dataset: str, split: str, 
         model: a bimodal model whose text tower reads the captions; `None` for none.
     """
     found: dict[str, list[Array]] = {}
-    content: list[int] = []
     for batch in _batches(stream):
-        content += _content(batch.images)
-        for name, values in encode(batch.images).items():
-            found.setdefault(name, []).append(values.float().cpu().numpy())
+        pictures = batch.images.numpy()
+        arrays = {name: values.float().cpu().numpy() for name, values in encode(batch.images).items()}
+        for name, values in (arrays | {"content": content_hashes(pictures), "thumbnail": thumbnails(pictures)}).items():
+            found.setdefault(name, []).append(values)
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
     captions = stream.captions() if model is not None else None
     if model is not None and captions is not None:
@@ -98,7 +91,6 @@ def embed_split(stream: ShardStream, encode: Encoder, dataset: str, split: str, 
         name=split_name(dataset, split),
         index=np.arange(stream.samples, dtype=np.int64),
         labels=dict(stream.manifest.labels),
-        content=np.array(content, dtype=np.int64),
         **arrays,
     )
 

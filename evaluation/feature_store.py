@@ -15,7 +15,7 @@ from glofnd.files import read_json, sha256, write_json
 
 __all__ = ["FORMAT", "FeatureStore", "FeatureStoreError", "Split", "StoreWriter", "split_name"]
 
-FORMAT = 1
+FORMAT = 2
 Array = NDArray[Any]
 
 
@@ -38,6 +38,7 @@ class Split:
         index: int64 [N], stable sample index.
         labels: int64 [N] per label field.
         content: int64 [N], hash of the decoded picture: equal pictures have equal numbers.
+        thumbnail: uint8 [N, 16, 16], grey; near-duplicates are recognised by it.
         embedding: float32 [N, D], L2-normalised shared space; `None` for unimodal models.
         text_embedding: float32 [T, D], one row per distinct caption, L2-normalised; `None` where there are none.
         caption_pair: int64 [P, 2], (row of the picture, row of the caption).
@@ -48,6 +49,7 @@ class Split:
     index: Array
     labels: dict[str, Array]
     content: Array
+    thumbnail: Array
     embedding: Array | None = None
     text_embedding: Array | None = None
     caption_pair: Array | None = None
@@ -67,6 +69,7 @@ class Split:
             "features": self.features,
             "index": self.index,
             "content": self.content,
+            "thumbnail": self.thumbnail,
             **{f"label_{name}": values for name, values in self.labels.items()},
             **{name: values for name, values in optional.items() if values is not None},
         }
@@ -74,7 +77,7 @@ class Split:
 
 def _checked(path: Path, arrays: dict[str, Array]) -> None:
     rows = len(arrays["index"])
-    for name in ("features", "content", "embedding", *(n for n in arrays if n.startswith("label_"))):
+    for name in ("features", "content", "thumbnail", "embedding", *(n for n in arrays if n.startswith("label_"))):
         if name in arrays and len(arrays[name]) != rows:
             raise FeatureStoreError(
                 f"{path}: {name} has {len(arrays[name])} rows, index has {rows}; extract them again"

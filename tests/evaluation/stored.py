@@ -28,6 +28,7 @@ def make_split(name, samples, classes=3, seed=0, width=6, bimodal=False, labels=
         index=np.arange(samples),
         labels={"label": labels, "parity": labels % 2},
         content=np.arange(samples) + 1_000_000 * seed,
+        thumbnail=generator.integers(0, 256, (samples, 16, 16), dtype=np.uint8),
         **extra,
     )
 

@@ -106,7 +106,21 @@ def test_a_few_shared_pictures_are_counted(tmp_path):
     test = make_split("a.test", 120, classes=8, seed=1)
     test.content[4] = 5
     findings = run_transfer(store_with(tmp_path, test), [TransferTask("a")])
-    assert findings.metrics[0]["shared_pictures"] == 1
+    metric = findings.metrics[0]
+    assert (metric["shared_pictures"], metric["near_duplicates"]) == (1, 0)
+    hits = findings.predictions["a.test.label.prediction"][0] == findings.predictions["a.test.label.truth"]
+    assert metric["clean_value"] == pytest.approx(np.delete(hits, 4).mean())
+
+
+def test_near_duplicates_are_counted_and_scored_apart(tmp_path):
+    test = make_split("a.test", 120, classes=8, seed=1)
+    train = make_split("a.train", 200, classes=8)
+    test.thumbnail[:6] = train.thumbnail[:6]
+    findings = run_transfer(make_store(tmp_path, [train, test]), [TransferTask("a")])
+    metric = findings.metrics[0]
+    assert (metric["shared_pictures"], metric["near_duplicates"]) == (0, 6)
+    hits = findings.predictions["a.test.label.prediction"][0] == findings.predictions["a.test.label.truth"]
+    assert metric["clean_value"] == pytest.approx(hits[6:].mean())
 
 
 def test_labels_that_training_lacks_are_refused(tmp_path):

@@ -31,7 +31,7 @@ def test_a_changed_file_is_refused(tmp_path):
         (lambda folder: (folder / "a.train.npz").unlink(), "missing, though the manifest names it"),
         (lambda folder: (folder / "manifest.json").unlink(), "missing; extract the features first"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "not valid JSON"),
-        (lambda folder: (folder / "manifest.json").write_text(json.dumps({"format": 0})), "of format 1"),
+        (lambda folder: (folder / "manifest.json").write_text(json.dumps({"format": 0})), "of format 2"),
     ],
 )
 def test_damage_is_named(tmp_path, damage, message):
