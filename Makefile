@@ -18,7 +18,7 @@ export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
 SHELL_SCRIPTS := requirements/install containers/build containers/install .ci/run
 
-.PHONY: help setup demo smoke test test-fast lint format mlflow report container lock clean
+.PHONY: help setup demo smoke test test-fast plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s  %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ test: lint ## All checks and all tests, a whole smoke DAG among them
 
 test-fast: setup ## The quick tests alone
 	@$(ACTIVATE); pytest -m 'not slow and not network'
+
+plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
+	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'
 
 mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \

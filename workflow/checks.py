@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation.naming import TaskNameError, suffixes
 from evaluation.prompts import template_names
+from evaluation.registry import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset
 from workflow.schema import nearest
 
@@ -43,6 +44,14 @@ def _tuning(config: Config) -> Iterator[str]:
     both = [str(seed) for seed in config["seeds"] if seed in config["tuning_seeds"]]
     if both:
         yield f"tuning_seeds: {', '.join(both)} would be reported too; report seeds that nothing was chosen on"
+
+
+def _plan(config: Config) -> Iterator[str]:
+    known = {"images_per_second": list(config["experiments"]), "minutes": ["features", *EVALUATIONS]}
+    for key, names in known.items():
+        for name in config["plan"][key]:
+            if name not in names:
+                yield f"plan.{key}.{name}: unknown; {nearest(name, names)}"
 
 
 def _significance_baseline(config: Config, name: str) -> Iterator[str]:
@@ -203,7 +212,7 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
         already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
             out (its part is named by the schema's message already).
     """
-    checks: list[Check] = [partial(_paths, config), partial(_seeds, config), partial(_tuning, config)]
+    checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _plan)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]

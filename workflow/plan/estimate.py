@@ -1,0 +1,108 @@
+"""The plan of a benchmark as numbers: jobs, training, evaluation, storage. What is not known is None, never a guess."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from glofnd.data.catalogue import DATASETS
+from glofnd.files import read_json
+from workflow.grid import Grid
+from workflow.plan.jobs import job_counts, splits_read, trunks
+from workflow.plan.sizes import run_size
+from workflow.plan.times import job_minutes, throughput
+
+__all__ = ["estimate"]
+
+Config = dict[str, Any]
+
+
+def _split(config: Config, dataset: str, split: str) -> dict[str, Any]:
+    """Samples and bytes of a split: of its shards where they are made, else as config or catalogue state."""
+    path = Path(config["paths"]["shards"]) / dataset / split / "manifest.json"
+    if path.is_file():
+        manifest = read_json(path)
+        size = sum(shard["bytes"] for shard in manifest["shards"])
+        return {"dataset": dataset, "split": split, "samples": manifest["samples"], "bytes": size, "sharded": True}
+    block = config["datasets"][dataset]
+    samples = block.get(f"{split}_samples") or getattr(DATASETS[block["dataset"]], "samples", {}).get(split)
+    return {"dataset": dataset, "split": split, "samples": samples, "bytes": None, "sharded": False}
+
+
+def _training(grid: Grid, name: str, samples: int | None) -> dict[str, Any]:
+    """Epochs and hours of an experiment's runs, with shared trunks and without."""
+    experiment = grid.config["experiments"][name]
+    training, rate = experiment["training"], throughput(grid.config, name)
+    runs = [run for run in grid.runs.values() if run.experiment == name]
+    apart = training["epochs"] * len(runs)
+    starts = {run.id: start.epoch if (start := grid.start_of_run(run)) else 0 for run in runs}
+    shared = 0
+    for trunk in (trunk for trunk in trunks(grid) if trunk.experiment == name):
+        earlier = grid.start_of_trunk(trunk)
+        shared += trunk.epoch - (earlier.epoch if earlier else 0)
+    epochs = shared + sum(training["epochs"] - start for start in starts.values())
+    hours = None if rate.value is None or samples is None else epochs * samples / rate.value / 3600
+    # One run per objective and detector is enough to know all sizes: seeds do not change them.
+    first = grid.config["seeds"][0]
+    sizes = [run_size(grid.run_config(run), samples or 0) for run in runs if run.seed == first]
+    gpus = grid.config["resources"]["pretrain"]["gpu"]
+    return {
+        "experiment": name,
+        "runs": len(runs),
+        "samples": samples,
+        "epochs": epochs,
+        "epochs_without_trunks": apart,
+        "images_per_second": rate.value,
+        "images_per_second_source": rate.source,
+        "hours": hours,
+        "gpus_per_run": gpus,
+        "gpu_hours": None if hours is None else hours * gpus,
+        "parameters": sizes[0].parameters,
+        "state_bytes_per_sample": max(size.bytes_per_sample for size in sizes),
+        "checkpoint_bytes": sum(size.checkpoint for size in sizes) * len(grid.config["seeds"]),
+        "memory_bytes": max(size.memory for size in sizes),
+    }
+
+
+def _after_training(grid: Grid, name: str) -> list[dict[str, Any]]:
+    """Jobs on finished runs of an experiment, by kind."""
+    counts: Counter[str] = Counter()
+    for run in (run for run in grid.all_runs if run.experiment == name):
+        counts["features"] += bool(grid.feature_splits(run))
+        counts.update(grid.evaluations(run))
+    found = []
+    for kind, jobs in counts.items():
+        if jobs:
+            rate = job_minutes(grid.config, kind, name)
+            hours = None if rate.value is None else jobs * rate.value / 60
+            found.append(
+                {
+                    "experiment": name,
+                    "kind": kind,
+                    "jobs": jobs,
+                    "minutes": rate.value,
+                    "source": rate.source,
+                    "hours": hours,
+                }
+            )
+    return found
+
+
+def estimate(config: Config) -> dict[str, Any]:
+    """What a resolved config costs from an empty start.
+
+    Returns:
+        `jobs` by rule, `data` per split, `training` per experiment, `evaluation` per experiment and kind. Hours are of
+        one job after the other; a job that trains on several GPUs counts once in `hours`.
+    """
+    grid = Grid(config)
+    data = [_split(config, *pair) for pair in splits_read(grid)]
+    samples = {(entry["dataset"], entry["split"]): entry["samples"] for entry in data}
+    experiments = config["experiments"]
+    return {
+        "jobs": job_counts(grid),
+        "data": data,
+        "training": [_training(grid, name, samples[e["dataset"], e["split"]]) for name, e in experiments.items()],
+        "evaluation": [entry for name in experiments for entry in _after_training(grid, name)],
+    }

@@ -1,0 +1,61 @@
+"""How large models, checkpoints and per-sample state are: counted on the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from glofnd.detectors import build_detector
+from glofnd.encoders import build_model
+from glofnd.objectives import build_objective
+
+__all__ = ["RunSize", "run_size"]
+
+# Numbers that an optimiser keeps for each parameter.
+_OPTIMISER_STATE = {"adamw": 2, "sgd": 1, "lars": 1}
+# Few samples tell how many bytes each takes; two counts tell them apart from what does not grow.
+_FEW, _MORE = 64, 128
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """Sizes of one training.
+
+    Attributes:
+        parameters: trained numbers of the model.
+        bytes_per_sample: of detector and objective state.
+        checkpoint: bytes of a checkpoint.
+        memory: bytes of parameters, gradients, optimiser and per-sample state in the training process; activations,
+            which depend on the pictures, are not in it.
+    """
+
+    parameters: int
+    bytes_per_sample: int
+    checkpoint: int
+    memory: int
+
+
+def _state_bytes(config: dict[str, Any], samples: int) -> int:
+    detector, objective = (
+        {key: value for key, value in config[name].items() if key not in ("label", "method")}
+        for name in ("detector", "objective")
+    )
+    found = build_detector(config["detector"]["method"], samples, **detector)
+    whole = build_objective(config["objective"]["method"], samples, found, **objective)
+    return sum(value.numel() * value.element_size() for value in whole.state_dict().values())
+
+
+def run_size(config: dict[str, Any], samples: int) -> RunSize:
+    """Sizes of a run.
+
+    Args:
+        config: run config.
+        samples: in the training split.
+    """
+    model = build_model(config)
+    parameters = sum(value.numel() for value in model.parameters())
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    each = (_state_bytes(config, _MORE) - _state_bytes(config, _FEW)) // (_MORE - _FEW)
+    optimiser = 4 * parameters * _OPTIMISER_STATE[config["training"]["optimizer"]]
+    state = each * samples
+    return RunSize(parameters, each, weights + optimiser + state, weights + 4 * parameters + optimiser + state)
