@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ from glofnd.data.catalogue import SOURCES, Dataset, load, resolved
 from glofnd.data.sources.commands import FetchError
 from glofnd.data.writer import write_shards
 from glofnd.files import read_json, sha256, write_json
+from glofnd.progress import progress
+
+_MANY_FILES = 1000
+
+
+def _reported(files: list[str], description: str) -> Iterable[str]:
+    """The files, with progress where they are so many that reading them takes a while."""
+    return progress(files, len(files), description, "files") if len(files) > _MANY_FILES else files
 
 
 def fetch(name: str, out: Path) -> None:
@@ -23,7 +33,7 @@ def fetch(name: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
     stated = load(entry.target)(out)
-    files = {file: sha256(out / file) for file in stated.pop("files")}
+    files = {file: sha256(out / file) for file in _reported(stated.pop("files"), f"checksums of {name}")}
     description = {"source": name, "licence": entry.licence, "homepage": entry.homepage, **stated, "sha256": files}
     write_json(out / "source.json", description)
     print(f"{name}: {len(files)} files in {out}")
@@ -37,8 +47,9 @@ def _source(entry: Dataset, raw: Path | None) -> dict[str, Any]:
     if raw is None or not (raw / "source.json").is_file():
         raise ValueError(f"{raw}: source.json is missing; {again}")
     source: dict[str, Any] = read_json(raw / "source.json")
-    for file, digest in source.get("sha256", {}).items():
-        if not (raw / file).is_file() or sha256(raw / file) != digest:
+    stated: dict[str, str] = source.get("sha256", {})
+    for file in _reported(list(stated), f"checking {entry.source}"):
+        if not (raw / file).is_file() or sha256(raw / file) != stated[file]:
             raise ValueError(f"{raw / file}: missing or changed since it was fetched; {again}")
     return source
 
@@ -48,22 +59,30 @@ def shard(config: dict[str, Any], name: str, split: str, raw: Path | None, out: 
     entry, parameters = resolved(config, name)
     for key, schema in entry.parameters.items():
         for problem in Draft202012Validator(schema).iter_errors(parameters[key]):
-            raise ValueError(f"datasets.{name}.{key}: {problem.message}")
+            missing = key == "path" and parameters[key] == ""
+            raise ValueError(f"datasets.{name}.{key}: {f'missing; {entry.obtain}' if missing else problem.message}")
     if split not in entry.splits:
         raise ValueError(f"datasets.{name}: no split {split!r}; it has {', '.join(entry.splits)}")
     source = _source(entry, raw)
-    manifest = write_shards(
-        load(entry.target)(raw, split, parameters),
-        out,
-        shards=parameters["shards"],
-        head={"dataset": name, "split": split, "image_size": parameters["image_size"]},
-        tail={
-            "licence": source.get("licence", entry.licence),
-            "source": source,
-            "config": {"dataset": config.get("dataset", name), **parameters},
-        },
-        processes=processes,
-    )
+    root = Path(parameters["path"]) if parameters.get("path") else raw
+    try:
+        if root is None or not root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(root))
+        manifest = write_shards(
+            load(entry.target)(root, split, parameters),
+            out,
+            shards=parameters["shards"],
+            head={"dataset": name, "split": split, "image_size": parameters["image_size"]},
+            tail={
+                "licence": source.get("licence", entry.licence),
+                "source": source,
+                "config": {"dataset": config.get("dataset", name), **parameters},
+            },
+            processes=processes,
+        )
+    except FileNotFoundError as error:
+        advice = entry.obtain or "leave `path` out to have it fetched"
+        raise ValueError(f"datasets.{name}: {error.filename} is missing; {advice}") from error
     print(f"{name}/{split}: {manifest['samples']} pictures in {len(manifest['shards'])} shards")
     for field, count in manifest["false_negatives"].items():
         print(

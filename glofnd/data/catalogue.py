@@ -1,54 +1,20 @@
 """What can be fetched and sharded: sources and data sets, with their parameters.
 
 Free of torch, so that a config is checked in milliseconds. Each parameter is a JSON-schema fragment with its default,
-as in `glofnd.registry`. A new data set is one file and one entry here (docs/add-a-dataset.md).
+as in `glofnd.registry`. A new data set is one file and one entry here (docs/add-a-dataset.md); docs/datasets.md lists
+what stands here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
-__all__ = ["DATASETS", "SOURCES", "Dataset", "Source", "load", "resolved"]
+from glofnd.data.entry import Dataset, Source, files, limited, names, picture_files, samples, shards
+from glofnd.data.published import PUBLISHED, PUBLISHED_SOURCES
 
-Schema = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something that is fetched once into `{raw}/{source}`.
-
-    `target` names `fetch(out: Path) -> dict[str, Any]`: it leaves verified files in `out` and returns what
-    `source.json` states about them besides their checksums.
-    """
-
-    target: str
-    licence: str
-    homepage: str
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set made from a source (`None`: the user's own files).
-
-    `target` names `build(raw: Path | None, split: str, parameters: dict[str, Any]) -> glofnd.data.split.Split`.
-    `label` is the field that says what a picture shows: the default truth for false negatives and for a linear probe;
-    `labels` are all fields; `class_names` is the field whose names make zero-shot prompts.
-    `metric` is the usual score: "top1" or "mean-per-class".
-    """
-
-    source: str | None
-    target: str
-    splits: tuple[str, ...]
-    labels: tuple[str, ...]
-    licence: str
-    label: str = "label"
-    class_names: str = "label"
-    captions: bool = False
-    metric: str = "top1"
-    parameters: dict[str, Schema] = field(default_factory=dict)
-
+__all__ = ["DATASETS", "SOURCES", "Dataset", "Source", "configured", "load", "resolved"]
 
 SOURCES: dict[str, Source] = {
     "fashion-mnist": Source(
@@ -65,23 +31,11 @@ SOURCES: dict[str, Source] = {
         "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor, see ATTRIBUTION.md)",
         "https://icon-sets.iconify.design/",
     ),
+    **PUBLISHED_SOURCES,
 }
 
-# Parameters that every data set has.
-_COMMON: dict[str, Schema] = {
-    "image_size": {"type": "integer", "default": 32, "minimum": 8},
-    "shards": {"type": "integer", "default": 8, "minimum": 1},
-    "split_seed": {"type": "integer", "default": 0, "minimum": 0},
-}
-
-
-def _samples(default: int) -> Schema:
-    return {"type": "integer", "default": default, "minimum": 1, "maximum": default}
-
-
-def _names() -> Schema:
-    return {"type": "array", "default": [], "items": {"type": "string"}, "uniqueItems": True}
-
+_OWN_FOLDER = "name the folder of your own pictures as `path`: `path`/<split>/<class>/<picture>"
+_OWN_TARS = "name the folder of your own tars as `path`"
 
 DATASETS: dict[str, Dataset] = {
     "fashion-mnist": Dataset(
@@ -90,7 +44,10 @@ DATASETS: dict[str, Dataset] = {
         splits=("train", "test"),
         labels=("label",),
         licence="MIT",
-        parameters={**_COMMON, "train_samples": _samples(60000), "test_samples": _samples(10000)},
+        templates="clothing",
+        size={"train": 60000, "test": 10000},
+        download=30_878_645,
+        parameters={**shards(), "train_samples": samples(60000), "test_samples": samples(10000)},
     ),
     "digits": Dataset(
         source="digits",
@@ -98,7 +55,9 @@ DATASETS: dict[str, Dataset] = {
         splits=("train", "test"),
         labels=("label",),
         licence="CC-BY-4.0",
-        parameters={**_COMMON, "train_samples": _samples(1437), "test_samples": _samples(360)},
+        templates="digits",
+        size={"train": 1437, "test": 360},
+        parameters={**shards(), "train_samples": samples(1437), "test_samples": samples(360)},
     ),
     "mnist": Dataset(
         source="mnist",
@@ -106,7 +65,9 @@ DATASETS: dict[str, Dataset] = {
         splits=("train", "test"),
         labels=("label",),
         licence="CC-BY-SA-3.0",
-        parameters={**_COMMON, "train_samples": _samples(4000), "test_samples": _samples(1000)},
+        templates="digits",
+        size={"train": 4000, "test": 1000},
+        parameters={**shards(), "train_samples": samples(4000), "test_samples": samples(1000)},
     ),
     "emoji": Dataset(
         source="emoji",
@@ -117,29 +78,55 @@ DATASETS: dict[str, Dataset] = {
         label="concept",
         class_names="concept",
         captions=True,
+        size={"train": 3690, "test-concepts": 799, "test-vendor": 530},
+        download=20_825_414,
         parameters={
-            **_COMMON,
-            "groups": _names(),
-            "subgroups": _names(),
+            **shards(),
+            "groups": names(),
+            "subgroups": names(),
             "min_vendors": {"type": "integer", "default": 6, "minimum": 1, "maximum": 7},
             "max_concepts": {"type": ["integer", "null"], "default": 500, "minimum": 2},
             "skin_tones": {"type": "boolean", "default": True},
             "caption": {"type": "string", "default": "label-tags", "enum": ["label", "label-tags"]},
         },
     ),
+    **PUBLISHED,
     "folder": Dataset(
         source=None,
         target="glofnd.data.datasets.folder:build",
         splits=("train", "test"),
         labels=("label",),
         licence="the user's own",
+        templates="photo",
+        obtain=_OWN_FOLDER,
         parameters={
-            **_COMMON,
-            "path": {"type": "string", "default": "", "minLength": 1},
+            **picture_files(32, 8, "png"),
+            **files(_OWN_FOLDER),
             "train": {"type": "string", "default": "train", "minLength": 1},
             "test": {"type": "string", "default": "val", "minLength": 1},
+            "test_share": {"type": "number", "default": 0.2, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
             "class_list": {"type": ["string", "null"], "default": None},
-            "encoding": {"type": "string", "default": "png", "enum": ["png", "jpg"]},
+            "train_samples": limited(),
+            "test_samples": limited(),
+        },
+    ),
+    "webdataset": Dataset(
+        source=None,
+        target="glofnd.data.datasets.web:build",
+        splits=("train", "test"),
+        labels=("label", "caption"),
+        licence="the user's own",
+        captions=True,
+        templates="photo",
+        obtain=_OWN_TARS,
+        parameters={
+            **picture_files(32, 8, "png"),
+            **files(_OWN_TARS),
+            "train": {"type": "string", "default": "train/*.tar", "minLength": 1},
+            "test": {"type": "string", "default": "test/*.tar", "minLength": 1},
+            "label_from": {"type": ["string", "null"], "default": "cls", "pattern": r"^(cls|txt|json\..+)$"},
+            "captions_from": {"type": ["string", "null"], "default": None, "pattern": r"^(txt|json\..+)$"},
+            "class_list": {"type": ["string", "null"], "default": None},
         },
     ),
 }
@@ -151,10 +138,30 @@ def load(target: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def configured(entry: Dataset, block: dict[str, Any]) -> Dataset:
+    """The entry as a block of the config makes it: its source, label fields and captions can depend on parameters.
+
+    `block` may lack parameters, which then have their defaults; wrong values of others do not matter.
+    """
+
+    def value(key: str) -> Any:
+        return block.get(key, entry.parameters[key]["default"]) if key in entry.parameters else None
+
+    if value("path"):
+        entry = replace(entry, source=None)
+    if "label_from" in entry.parameters:
+        fields = {"label": value("label_from"), "caption": value("captions_from")}
+        labels = tuple(field for field, source in fields.items() if source)
+        first = labels[0] if labels else entry.label
+        entry = replace(entry, labels=labels, label=first, class_names=first, captions="caption" in labels)
+    return entry
+
+
 def resolved(config: dict[str, Any], name: str) -> tuple[Dataset, dict[str, Any]]:
     """The catalogue entry and the full parameters of the block `name` of the config's `datasets:`.
 
-    The entry is the block's `dataset`, else the one of that name. Values are not checked against their schemas here.
+    The entry is the block's `dataset`, else the one of that name, as the block makes it (`configured`). Values are not
+    checked against their schemas here.
 
     Raises:
         ValueError: for an unknown data set or parameter, naming the valid ones.
@@ -166,4 +173,5 @@ def resolved(config: dict[str, Any], name: str) -> tuple[Dataset, dict[str, Any]
     unknown = [key for key in config if key != "dataset" and key not in entry.parameters]
     if unknown:
         raise ValueError(f"datasets.{name}: unknown key {unknown[0]!r}; valid are {', '.join(entry.parameters)}")
-    return entry, {key: config.get(key, schema["default"]) for key, schema in entry.parameters.items()}
+    parameters = {key: config.get(key, schema["default"]) for key, schema in entry.parameters.items()}
+    return configured(entry, parameters), parameters

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tarfile import BLOCKSIZE
@@ -21,18 +21,35 @@ __all__ = ["pair_counts", "write_shards"]
 
 # Starting a process costs about as much as encoding this many small pictures.
 _PARALLEL_FROM = 1000
+# Pictures a process encodes at a time.
+_CHUNK = 64
 
 
 def _padded(size: int) -> int:
     return -(-size // BLOCKSIZE) * BLOCKSIZE
 
 
+def _encoded(encode: Callable[[Any], bytes], payloads: list[Any]) -> list[bytes]:
+    return [encode(payload) for payload in payloads]
+
+
 def _pictures(split: Split, processes: int) -> Iterator[bytes]:
+    """Every picture in order. Few are in memory at once: two chunks per process are under way, whatever is taken."""
     if processes < 2 or len(split) < _PARALLEL_FROM:
         yield from map(split.encode, split.payloads)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(split.encode, split.payloads, chunksize=64)
+        waiting: deque[Future[list[bytes]]] = deque()
+        try:
+            for start in range(0, len(split), _CHUNK):
+                chunk = [split.payloads[index] for index in range(start, min(start + _CHUNK, len(split)))]
+                waiting.append(pool.submit(_encoded, split.encode, chunk))
+                if len(waiting) >= 2 * processes:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
@@ -120,7 +137,7 @@ def write_shards(
         bar.advance(count)
     bar.close()
     false_negatives = {field: pair_counts(values) for field, values in split.labels.items()}
-    if split.captions is not None:
+    if split.captions is not None and "caption" not in split.labels:
         false_negatives["caption"] = pair_counts(["\n".join(lines) for lines in split.captions])
     manifest = {
         "format": 1,

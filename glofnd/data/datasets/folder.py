@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
-
-from glofnd.data.datasets.pictures import encoded
+from glofnd.data.datasets.pictures import SUFFIXES
+from glofnd.data.datasets.subsets import held_out, published
+from glofnd.data.datasets.tree import files_split, read_lines
 from glofnd.data.split import Split
 
-__all__ = ["build", "read_class_list"]
+__all__ = ["build", "imagenet100", "read_class_list"]
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
 
 
 def read_class_list(path: Path) -> dict[str, str]:
@@ -23,55 +23,73 @@ def read_class_list(path: Path) -> dict[str, str]:
         ValueError: naming the file and line, for a class named twice.
     """
     classes: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        folder, _, name = line.strip().partition("\t" if "\t" in line else " ")
+    for number, line in enumerate(read_lines(path), start=1):
+        folder, _, name = line.partition("\t" if "\t" in line else " ")
         if folder in classes:
             raise ValueError(f"{path}: line {number}: class {folder!r} is listed twice")
-        if folder:
-            classes[folder] = name.strip() or folder
-    if not classes:
-        raise ValueError(f"{path}: lists no classes")
+        classes[folder] = name.strip() or folder
     return classes
 
 
-def _square(size: int, encoding: str, path: Path) -> bytes:
-    """The picture's central square, resized."""
-    try:
-        with Image.open(path) as image:
-            square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: does not decode ({error}); repair or remove it") from error
-    return encoded(square, encoding)
+def _folders(root: Path) -> list[Path]:
+    """Folders below `root` that are not hidden, by name."""
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def build(raw: Path | None, split: str, parameters: dict[str, Any]) -> Split:
-    """One split; pictures ordered by class and file name. `raw` is not used: the files are the user's.
+def _root(raw: Path, parameters: dict[str, Any], split: str) -> Path:
+    root = raw / str(parameters[split])
+    if not root.is_dir():
+        there = ", ".join(folder.name for folder in _folders(raw)) if raw.is_dir() else ""
+        hint = f"; {raw} has {there}" if there else ""
+        raise ValueError(f"{root}: no such folder; set `path` and `{split}` of the data set{hint}")
+    return root
+
+
+def _classes(raw: Path, root: Path, parameters: dict[str, Any]) -> dict[str, str]:
+    """Folder -> name of every class; those of the training folder, where there is one, so that all splits agree."""
+    if parameters["class_list"]:
+        return read_class_list(Path(parameters["class_list"]))
+    training = raw / parameters["train"]
+    classes = {folder.name: folder.name for folder in _folders(training if training.is_dir() else root)}
+    if not classes:
+        raise ValueError(f"{root}: has no folders; each class is a folder of pictures")
+    if foreign := [folder.name for folder in _folders(root) if folder.name not in classes]:
+        raise ValueError(
+            f"{root / foreign[0]}: is no class of {training}; remove it, or name the classes by `class_list`"
+        )
+    return classes
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("**/*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """One split; pictures ordered by class and file name.
+
+    Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
 
     Raises:
         ValueError: for a folder or class that is missing or empty.
     """
-    if not parameters["path"]:
-        raise ValueError("data set folder: `path` is missing; name the folder that holds the splits")
-    root = Path(parameters["path"]) / parameters[split]
-    if not root.is_dir():
-        raise ValueError(f"{root}: no such folder; set `path` and `{split}` of the data set")
-    if parameters["class_list"]:
-        classes = read_class_list(Path(parameters["class_list"]))
-    else:
-        classes = {folder.name: folder.name for folder in sorted(root.iterdir()) if folder.is_dir()}
+    root = _root(raw, parameters, split)
+    classes = _classes(raw, root, parameters)
     paths: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(classes):
-        found = sorted(path for path in (root / folder).glob("**/*") if path.suffix.lower() in _SUFFIXES)
+        found = list(_pictures(root / folder))
         if not found:
             raise ValueError(f"{root / folder}: no pictures; every class needs some in every split")
         paths += found
         labels += [label] * len(found)
-    return Split(
-        classes={"label": list(classes.values())},
-        labels={"label": labels},
-        payloads=paths,
-        encode=partial(_square, parameters["image_size"], parameters["encoding"]),
-        channels=3,
-        extension=parameters["encoding"],
-    )
+    if parameters["train"] == parameters["test"]:
+        size = parameters["test_samples"] or round(parameters["test_share"] * len(labels))
+        chosen = held_out(labels, split, parameters, size)
+    else:
+        chosen = published(labels, split, parameters)
+    return files_split(paths, {"label": labels}, {"label": list(classes.values())}, chosen, parameters)
+
+
+def imagenet100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+    """The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""
+    return build(raw, split, {**parameters, "class_list": parameters["class_list"] or str(_IMAGENET100)})

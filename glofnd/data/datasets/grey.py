@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from glofnd.data.datasets.pictures import encoded
-from glofnd.data.split import Split, stratified
+from glofnd.data.datasets.subsets import held_out, published
+from glofnd.data.split import Split
 
 __all__ = ["digits", "fashion_mnist", "mnist", "read_idx"]
 
@@ -71,7 +72,7 @@ def fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     pictures = read_idx(raw / f"{prefix}-images-idx3-ubyte")
     path = raw / f"{prefix}-labels-idx1-ubyte"
     labels = _labels(path, read_idx(path), len(pictures), len(_FASHION))
-    chosen = stratified(labels, parameters[f"{split}_samples"], parameters["split_seed"])
+    chosen = published(labels, split, parameters)
     return _split(pictures, labels, chosen, _FASHION, parameters["image_size"])
 
 
@@ -80,10 +81,7 @@ def _own_split(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     pictures = np.load(raw / "images.npy", allow_pickle=False)
     path = raw / "labels.npy"
     labels = _labels(path, np.load(path, allow_pickle=False), len(pictures), len(_DIGITS))
-    chosen = stratified(labels, parameters["test_samples"], parameters["split_seed"])
-    if split == "train":
-        rest = np.setdiff1d(np.arange(len(labels)), chosen)
-        chosen = rest[stratified(labels[rest], parameters["train_samples"], parameters["split_seed"])]
+    chosen = held_out(labels, split, parameters, parameters["test_samples"])
     return _split(pictures, labels, chosen, _DIGITS, parameters["image_size"])
 
 

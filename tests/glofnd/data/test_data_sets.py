@@ -102,16 +102,16 @@ def block(tree, **changes):
 
 
 def test_folder_of_class_folders(tree):
-    split = folder.build(None, "train", block(tree))
+    split = folder.build(tree, "train", block(tree))
     assert split.classes == {"label": ["n01", "n02", "n03"]} and split.labels["label"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     mode, pixels = opened(split.encode(split.payloads[4]))
     assert mode == "RGB" and pixels.shape == (8, 8, 3) and (pixels == 80).all()
-    assert len(folder.build(None, "test", block(tree))) == 3
+    assert len(folder.build(tree, "test", block(tree))) == 3
 
 
 def test_folder_with_a_class_list_and_jpeg(tree, tmp_path):
     (tmp_path / "classes.txt").write_text("n03 a big cat\nn01\n\n")
-    split = folder.build(None, "train", block(tree, class_list=str(tmp_path / "classes.txt"), encoding="jpg"))
+    split = folder.build(tree, "train", block(tree, class_list=str(tmp_path / "classes.txt"), encoding="jpg"))
     assert split.classes["label"] == ["a big cat", "n01"] and len(split) == 6 and split.extension == "jpg"
     assert split.encode(split.payloads[0])[:3] == b"\xff\xd8\xff"
     (tmp_path / "classes.txt").write_text("n03\nn01\nn03\n")
@@ -120,14 +120,14 @@ def test_folder_with_a_class_list_and_jpeg(tree, tmp_path):
 
 
 def test_folder_errors_name_the_path(tree):
-    with pytest.raises(ValueError, match="`path` is missing"):
-        folder.build(None, "train", resolved({}, "folder")[1])
-    with pytest.raises(ValueError, match=r"tree/none: no such folder; set `path` and `test`"):
-        folder.build(None, "test", block(tree, test="none"))
+    with pytest.raises(
+        ValueError, match=r"tree/none: no such folder; set `path` and `test` of the data set; .*tree has train, val"
+    ):
+        folder.build(tree, "test", block(tree, test="none"))
     (tree / "train/n02/1.png").write_bytes(b"\x89PNG broken")
-    split = folder.build(None, "train", block(tree))
+    split = folder.build(tree, "train", block(tree))
     with pytest.raises(ValueError, match=r"train/n02/1.png: does not decode"):
         split.encode(split.payloads[4])
     (tree / "train/empty").mkdir()
     with pytest.raises(ValueError, match=r"train/empty: no pictures"):
-        folder.build(None, "train", block(tree))
+        folder.build(tree, "train", block(tree))
