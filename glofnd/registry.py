@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-__all__ = ["DETECTORS", "ENCODERS", "OBJECTIVES", "TRAINING", "Entry", "entry", "first_touch", "load", "with_defaults"]
+__all__ = [
+    "DETECTORS",
+    "ENCODERS",
+    "EXECUTION",
+    "OBJECTIVES",
+    "TRAINING",
+    "Entry",
+    "entry",
+    "first_touch",
+    "load",
+    "with_defaults",
+]
 
 Schema = dict[str, Any]
 
@@ -143,7 +154,11 @@ TRAINING: dict[str, Schema] = {
     "workers": _integer(0),
     "inspect_every": _integer(8, minimum=1),
     "checkpoint_seconds": _number(60, minimum=0),
+    "state_layout": _choice("replicated", "replicated", "sharded"),
 }
+
+# Keys of TRAINING that say how a run is executed, not what it computes: they may change at any time, even on resume.
+EXECUTION = ("device", "threads", "workers", "checkpoint_seconds", "state_layout")
 
 _PROBABILITY: dict[str, float] = {"minimum": 0, "maximum": 1}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from glofnd.registry import first_touch
+from glofnd.registry import EXECUTION, first_touch
 
 __all__ = ["BASELINE", "Grid", "Run", "Trunk"]
 
@@ -151,7 +151,7 @@ class Grid:
             "label": experiment["label"],
             "encoder": experiment["encoder"],
             "views": experiment["views"],
-            "training": experiment["training"],
+            "training": {key: value for key, value in experiment["training"].items() if key not in EXECUTION},
             "objective": objective,
             "detector": detector,
         }

@@ -11,7 +11,8 @@ import shlex
 from pathlib import PurePosixPath
 from typing import Any
 
-from glofnd.data.catalogue import DATASETS
+from glofnd.data.catalogue import DATASETS, configured
+from glofnd.registry import EXECUTION
 from workflow.grid import Grid, Trunk
 
 __all__ = ["Jobs"]
@@ -47,7 +48,8 @@ class Jobs:
 
     def source(self, dataset: str) -> list[str]:
         """What a data set is made from: nothing where it is the user's own files."""
-        source = DATASETS[self.config["datasets"][dataset]["dataset"]].source
+        block = self.config["datasets"][dataset]
+        source = configured(DATASETS[block["dataset"]], block).source
         return [f"{self.raw}/{source}/source.json"] if source else []
 
     def dataset_config(self, dataset: str) -> str:
@@ -68,6 +70,11 @@ class Jobs:
     def training_threads(self, name: str) -> int:
         """CPU threads of a run or trunk of that id."""
         return int(self.config["experiments"][name.split("/")[0]]["training"]["threads"])
+
+    def execution(self, name: str) -> str:
+        """How a run or trunk of that id is executed, as options; changes none of its numbers."""
+        training = self.config["experiments"][name.split("/")[0]]["training"]
+        return " ".join(self.option(f"--{key.replace('_', '-')}", str(training[key])) for key in EXECUTION)
 
     def _trunk(self, trunk: str, epoch: int) -> Trunk:
         experiment, objective, seed = trunk.split("/")

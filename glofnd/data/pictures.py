@@ -37,6 +37,11 @@ class PictureReader:
         self._first = np.array([shard.first_index for shard in manifest.shards])
         self.cached = manifest.samples * int(np.prod(self._shape)) <= cache_bytes
 
+    def load(self) -> None:
+        """Decode everything now, where it is kept in memory."""
+        if self.cached:
+            _ = self._cache
+
     def images(self, index: Index) -> Pictures:
         """uint8 `[len(index), C, H, W]` with the channels the pictures are stored with."""
         return self._cache[index] if self.cached else self._decoded(index)

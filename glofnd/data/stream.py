@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def pin_memory(self) -> Batch:
+        """The same with pictures and indices where a GPU fetches them by itself, while the CPU goes on."""
+        labels = {field: values.pin_memory() for field, values in self.labels.items()}
+        return replace(self, index=self.index.pin_memory(), images=self.images.pin_memory(), labels=labels)
 
 
 class ShardStream:
@@ -94,6 +99,10 @@ class ShardStream:
         """Global batches in an epoch, the same on every rank."""
         full, rest = divmod(self.samples, self.batch_size)
         return full + bool(rest and not self.drop_last)
+
+    def load(self) -> None:
+        """Decode now what is kept in memory, rather than at the first batch."""
+        self._reader.load()
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The epoch's order of all samples."""

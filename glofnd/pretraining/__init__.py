@@ -1,5 +1,6 @@
 """The training loop, its schedules, and checkpoints."""
 
-from glofnd.pretraining.loop import objective_from, pretrain
+from glofnd.pretraining.loop import pretrain
+from glofnd.pretraining.run import objective_from
 
 __all__ = ["objective_from", "pretrain"]

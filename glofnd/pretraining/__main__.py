@@ -1,29 +1,72 @@
-"""`python -m glofnd.pretraining`: train one run."""
+"""`python -m glofnd.pretraining`: train one run, alone or as one of the processes that torchrun has started.
+
+Exit codes: 0 done; 75 stopped on request, run the same command again; 2 bad input, as the message says.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import sys
 from pathlib import Path
+from typing import Any
+
+from torch import distributed as dist
 
 from glofnd.pretraining.loop import pretrain
+from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
+from glofnd.pretraining.team import join
+from glofnd.registry import EXECUTION, TRAINING
+
+_TYPES = {"integer": int, "number": float, "string": str}
 
 
-def main() -> None:
-    """Parse the command line and train."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m glofnd.pretraining", description="Pretrain one run.")
     parser.add_argument("--run-config", required=True, help="run config as JSON, or the path of a JSON file")
     parser.add_argument("--shards", required=True, type=Path, help="folder of the training split (manifest.json)")
     parser.add_argument("--out", required=True, type=Path, help="output folder")
     parser.add_argument("--from", dest="trunk", type=Path, help="trunk checkpoint to branch from")
     parser.add_argument("--until-epoch", type=int, help="stop after this many epochs (makes a trunk)")
-    arguments = parser.parse_args()
+    speed = parser.add_argument_group("how, not what", "win over the run config, change no number beyond rounding")
+    for key in EXECUTION:
+        schema = TRAINING[key]
+        option = f"--{key.replace('_', '-')}"
+        speed.add_argument(option, type=_TYPES[schema["type"]], choices=schema.get("enum"), help=f"training.{key}")
+    return parser
+
+
+def _config(arguments: argparse.Namespace) -> dict[str, Any]:
     text = arguments.run_config
+    config: dict[str, Any] = json.loads(
+        text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")
+    )
+    given = {key: value for key in EXECUTION if (value := getattr(arguments, key)) is not None}
+    return {**config, "training": {**config["training"], **given}}
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    stop_at_once()
+    arguments = _parser().parse_args()
+    who = ""
     try:
-        config = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8"))
-        pretrain(config, arguments.shards, arguments.out, arguments.trunk, arguments.until_epoch)
+        config = _config(arguments)
+        team = join(config["training"].get("device", TRAINING["device"]["default"]))
+        who = f" (rank {team.rank} of {team.size})" if team.size > 1 else ""
+        pretrain(config, arguments.shards, arguments.out, arguments.trunk, arguments.until_epoch, team)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
+        print(f"error{who}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except Preempted as preempted:
+        # The same signal may have ended whoever read what is printed.
+        with contextlib.suppress(OSError):
+            if team.first:
+                print(preempted, file=sys.stderr, flush=True)
+        raise SystemExit(EXIT_CODE) from None
+    if team.ranks is not None:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -2,233 +2,162 @@
 
 from __future__ import annotations
 
-import json
-import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from glofnd import checkpoint
-from glofnd.data.stream import ShardStream
-from glofnd.detectors import build_detector
-from glofnd.encoders import build_model
 from glofnd.files import sha256, write_json
-from glofnd.objectives import build_objective
-from glofnd.pretraining.history import EpochRecord
-from glofnd.pretraining.optimiser import build_optimiser, set_rate
-from glofnd.pretraining.pairs import embed_pair, truth
+from glofnd.pretraining.preemption import Preempted, Preemption
+from glofnd.pretraining.run import Run, invalidating
+from glofnd.pretraining.team import Team
 from glofnd.progress import Progress
-from glofnd.provenance import Stopwatch, config_hash, provenance
-from glofnd.registry import DETECTORS, with_defaults
-from glofnd.views import TwoViews
+from glofnd.provenance import Stopwatch, config_hash
+from glofnd.registry import DETECTORS, EXECUTION, TRAINING, with_defaults
 
-__all__ = ["objective_from", "pretrain"]
+__all__ = ["pretrain"]
 
-# Keys that change how fast a run is, or what it is called, but none of its numbers.
-_FREE = ("run", "training.threads", "training.workers", "training.device", "training.checkpoint_seconds")
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("training.device: cuda asked for, but no GPU is visible; use cpu or auto")
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
-
-
-def _build_objective(config: dict[str, Any], num_samples: int) -> Any:
-    def parameters(block: dict[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in block.items() if key not in ("label", "method")}
-
-    detector = build_detector(config["detector"]["method"], num_samples, **parameters(config["detector"]))
-    return build_objective(config["objective"]["method"], num_samples, detector, **parameters(config["objective"]))
-
-
-def objective_from(state: dict[str, Any], num_samples: int) -> Any:
-    """The objective of a checkpoint with its per-sample state.
-
-    Args:
-        state: what `checkpoint.read` returned.
-        num_samples: size of the training set.
-    """
-    objective = _build_objective(checkpoint.config_of(state), num_samples)
-    objective.load_state_dict(state["objective"])
-    return objective
-
-
-def _invalidating(stored: dict[str, Any], asked: dict[str, Any], branching: bool) -> list[str]:
-    free = (*_FREE, "detector.") if branching else _FREE
-    return [key for key in checkpoint.differing_keys(stored, asked) if not key.startswith(free)]
-
-
-class _Run:
-    """Everything a checkpoint carries, and the stream it is trained on."""
-
-    def __init__(self, config: dict[str, Any], shards: Path) -> None:
-        training = config["training"]
-        torch.set_num_threads(training["threads"])
-        self.config, self.training = config, training
-        self.device = _device(training["device"])
-        self.stream = ShardStream(
-            shards, batch_size=training["batch_size"], seed=config["seed"], workers=training["workers"]
-        )
-        layout = torch.channels_last if training["channels_last"] else torch.contiguous_format
-        self.model = build_model(config).to(self.device).to(memory_format=layout).train()
-        self.objective = _build_objective(config, self.stream.samples).to(self.device).train()
-        self.optimiser = build_optimiser(self.model, self.objective, training)
-        self.views = TwoViews(**config["views"], seed=config["seed"])
-        self.epoch, self.batch, self.history = 0, 0, list[dict[str, Any]]()
-        self.record = EpochRecord()
-
-    def state(self, watch: Stopwatch, inputs: dict[str, str]) -> dict[str, Any]:
-        return {
-            "format": checkpoint.FORMAT,
-            "config": json.dumps(self.config),
-            "epoch": self.epoch,
-            "step": self.epoch * self.stream.batches_per_epoch + self.batch,
-            "model": self.model.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimiser.state_dict(),
-            "history": self.history,
-            "record": self.record.sums,
-            "provenance": provenance(self.config, inputs, watch, str(self.device)),
-        }
-
-    def restore(self, path: Path, branching: bool, shards: str) -> None:
-        state = checkpoint.read(path)
-        if state["provenance"]["inputs"].get("shards") != shards:
-            raise ValueError(f"{path}: trained on other shards than these; train it again")
-        differing = _invalidating(checkpoint.config_of(state), self.config, branching)
-        if differing:
-            raise ValueError(f"{path}: made with another config; these keys differ: {', '.join(differing)}")
-        self.model.load_state_dict(state["model"])
-        incompatible = self.objective.load_state_dict(state["objective"], strict=not branching)
-        # A branch starts with a fresh detector; everything else of the objective must be in the trunk.
-        lost = [key for key in incompatible.missing_keys if not key.startswith("detectors.")]
-        if lost or incompatible.unexpected_keys:
-            raise ValueError(f"{path}: its objective does not fit: {lost + incompatible.unexpected_keys}")
-        self.optimiser.load_state_dict(state["optimizer"])
-        self.history, self.record = state["history"], EpochRecord(state.get("record"))
-        self.epoch, self.batch = state["epoch"], state["step"] - state["epoch"] * self.stream.batches_per_epoch
-
-    def thresholds(self) -> dict[str, Tensor | None]:
-        started = self.epoch >= self.config["detector"].get("start_update", 0)
-        return {name: d.thresholds if started else None for name, d in self.objective.detectors.items()}
-
-
-def _train_step(run: _Run, batch: Any, step: int, steps: int) -> float:
-    """One optimiser step; returns the loss."""
-    training, epoch = run.training, run.epoch
-    lr = training["lr"]
-    per_epoch = run.stream.batches_per_epoch
-    set_rate(run.optimiser, lr, step, steps, round(training["warmup_epochs"] * per_epoch))
-    # Dropout and the like, where a tower has it, draw from (seed, step), so that a resumed run draws the same.
-    torch.manual_seed(run.config["seed"] * 1_000_003 + step)
-    first, second = embed_pair(run.model, run.views, batch, epoch, training["precision"])
-    index = batch.index.to(run.device)
-    labels = truth(batch, run.config["label"]).to(run.device)
-    filtering = "start_filter" in run.config["detector"] and epoch >= run.config["detector"]["start_filter"]
-    inspect = filtering and run.batch % training["inspect_every"] == 0
-    loss = run.objective(first, second, index, epoch=epoch, labels=labels)
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise ValueError(f"{run.config['run']}: loss is {value} at epoch {epoch}, step {run.batch}; lower training.lr")
-    run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    run.optimiser.step()
-    run.objective.after_step()
-    if inspect:
-        seen = run.objective.inspect(first.detach(), second.detach(), index, labels=labels, epoch=epoch)
-        run.record.add_inspection(seen, labels)
-    return value
+# What a rank may wish after a step; the largest wish is done.
+_GO_ON, _SAVE, _STOP = range(3)
 
 
 def pretrain(
-    config: dict[str, Any], shards: Path, out: Path, trunk: Path | None = None, until_epoch: int | None = None
+    config: dict[str, Any],
+    shards: Path,
+    out: Path,
+    trunk: Path | None = None,
+    until_epoch: int | None = None,
+    team: Team | None = None,
 ) -> None:
     """Train one run and write checkpoint.pt, history.json and metrics.json into `out`.
 
     A rolling `resume-*.pt` in `out`, named after everything that decides the numbers, lets the same command go on where
-    it was interrupted; it is removed at the end.
+    it was interrupted, with as many processes as then take part; it is removed at the end. It is written every
+    `checkpoint_seconds`, after whichever step, and when a signal asks for it (`glofnd.pretraining.preemption`).
 
     Args:
-        config: run config (docs/architecture.md); defaults of the detector are filled in.
+        config: run config (docs/architecture.md); defaults of the detector and of `EXECUTION` are filled in.
         shards: folder with the training split's manifest.json.
         out: output folder.
         trunk: checkpoint to branch from; it must have been made with the same config but for the detector.
         until_epoch: stop after this many epochs, with the schedules of the whole run (this is how a trunk is made).
+        team: the processes that train the run together, each of which calls this; None for this one alone.
 
     Raises:
         ValueError: config, data and checkpoint do not fit each other, or the loss is not finite.
+        Preempted: a signal asked to stop, and the rolling checkpoint is written.
     """
-    watch = Stopwatch()
-    method = config["detector"]["method"]
-    config = {**config, "detector": {**config["detector"], **with_defaults(DETECTORS[method], config["detector"])}}
+    watch, team = Stopwatch(), team or Team()
+    config, execution = _split(config)
     inputs = {"shards": sha256(shards / "manifest.json")}
     if trunk is not None:
         inputs["trunk"] = sha256(trunk)
-    run = _Run(config, shards)
+    run = Run(config, execution, shards, team)
     last = run.training["epochs"] if until_epoch is None else until_epoch
     if not 1 <= last <= run.training["epochs"]:
         raise ValueError(f"--until-epoch: {last} is not between 1 and the run's {run.training['epochs']} epochs")
-    deciding = {key: value for key, value in config.items() if key not in _FREE}
-    deciding["training"] = {k: v for k, v in run.training.items() if f"training.{k}" not in _FREE}
-    resume = out / f"resume-{config_hash([deciding, inputs, last])}.pt"
-    if resume.is_file():
+    resume = out / f"resume-{config_hash([_deciding(config), inputs, last])}.pt"
+    # One process sees a file on a shared disk before another does.
+    if team.agree(int(resume.is_file())):
         run.restore(resume, branching=False, shards=inputs["shards"])
-    elif trunk is not None:
-        run.restore(trunk, branching=True, shards=inputs["shards"])
+    else:
+        _announce_refused(out, config, team)
+        if trunk is not None:
+            run.restore(trunk, branching=True, shards=inputs["shards"])
     if run.epoch > last:
         raise ValueError(f"{trunk}: already at epoch {run.epoch}, beyond epoch {last}")
+    run.start()
+    with Preemption(follow_parent=team.size > 1) as preemption:
+        _train(run, last, resume, watch, inputs, preemption)
+        _finish(run, out, watch, inputs)
 
+
+def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the numbers, with the detector's defaults, and what does not."""
+    method, training = config["detector"]["method"], config["training"]
+    execution = {key: training.get(key, TRAINING[key]["default"]) for key in EXECUTION}
+    deciding = {
+        **config,
+        "training": {key: value for key, value in training.items() if key not in EXECUTION},
+        "detector": {**config["detector"], **with_defaults(DETECTORS[method], config["detector"])},
+    }
+    return deciding, execution
+
+
+def _deciding(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "run"}
+
+
+def _announce_refused(out: Path, config: dict[str, Any], team: Team) -> None:
+    """Say why a rolling checkpoint that lies here is not gone on from."""
+    if not team.first:
+        return
+    for path in sorted(out.glob("resume-*.pt")):
+        try:
+            differing = invalidating(checkpoint.config_of(checkpoint.read(path)), config)
+        except ValueError as error:
+            why = str(error)
+        else:
+            why = f"these keys differ: {', '.join(differing)}" if differing else "it has other shards or another trunk"
+        print(f"{path.name} is not used: {why}; training starts anew", file=sys.stderr)
+
+
+def _train(run: Run, last: int, resume: Path, watch: Stopwatch, inputs: dict[str, str], preemption: Preemption) -> None:
     per_epoch, size = run.stream.batches_per_epoch, run.training["batch_size"]
-    steps, saved = run.training["epochs"] * per_epoch, time.monotonic()
-    bar = Progress((last * per_epoch - run.epoch * per_epoch - run.batch) * size, config["run"], "samples")
+    saved = time.monotonic()
+    bar = Progress((last * per_epoch - run.step) * size, run.config["run"], "samples") if run.team.first else None
     while run.epoch < last:
         tick = time.monotonic()
         for batch in run.stream.epoch(run.epoch, start_batch=run.batch):
-            loss = _train_step(run, batch, run.epoch * per_epoch + run.batch, steps)
+            loss = run.train_step(batch)
             run.batch += 1
             tock = time.monotonic()
             run.record.add_step(loss, tock - tick)
-            bar.advance(size, f"epoch {run.epoch + 1}/{last} loss {loss:.4f}")
-            if tock - saved >= run.training["checkpoint_seconds"]:
-                checkpoint.write(resume, run.state(watch, inputs))
+            due = tock - saved >= run.execution["checkpoint_seconds"]
+            wish = run.team.agree(_STOP if preemption.requested else _SAVE if due else _GO_ON)
+            if wish != _GO_ON:
+                run.save(resume, watch, inputs)
                 saved = time.monotonic()
+            if wish == _STOP:
+                raise Preempted(f"stopped on request after step {run.step}; the same command goes on from {resume}")
+            if bar is not None:
+                bar.advance(size, f"epoch {run.epoch + 1}/{last} loss {loss:.4f}")
             tick = time.monotonic()
-        lr = run.optimiser.param_groups[0]["lr"]
-        run.history.append(run.record.close(run.epoch, lr, per_epoch * size, run.thresholds()))
-        run.epoch, run.batch, run.record = run.epoch + 1, 0, EpochRecord()
-    bar.close()
-    _finish(run, out, watch, inputs)
-    for leftover in out.glob("resume-*.pt"):
-        leftover.unlink()
+        run.close_epoch()
+    if bar is not None:
+        bar.close()
 
 
-def _finish(run: _Run, out: Path, watch: Stopwatch, inputs: dict[str, str]) -> None:
+def _finish(run: Run, out: Path, watch: Stopwatch, inputs: dict[str, str]) -> None:
     state = run.state(watch, inputs)
-    write_json(out / "history.json", {"epochs": run.history})
+    if run.team.first:
+        write_json(out / "history.json", {"epochs": run.history})
+        write_json(out / "metrics.json", _metrics(run, state["provenance"]))
+        checkpoint.write(out / "checkpoint.pt", state)
+        # A process killed while it wrote has left a temporary file.
+        for leftover in (*out.glob("resume-*.pt"), *out.glob(".*.part")):
+            leftover.unlink()
+    run.team.meet()
+
+
+def _metrics(run: Run, provenance: dict[str, Any]) -> dict[str, Any]:
     name = {"id": run.config["run"], "experiment": run.config["experiment"], "seed": run.config["seed"]}
     labels = {"objective": run.config["objective"]["label"], "detector": run.config["detector"]["label"]}
-    seconds = sum(entry["seconds"] for entry in run.history)
-    write_json(
-        out / "metrics.json",
-        {
-            "format": 1,
-            "run": {**name, **labels, "kind": "method"},
-            "evaluation": "pretraining",
-            "protocol": "pretraining",
-            "metrics": [],
-            "training": {
-                "epochs": run.epoch,
-                "seconds": round(seconds, 3),
-                "loss": run.history[-1]["loss"],
-                "samples": run.stream.samples,
-                "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
-            },
-            "config": run.config,
-            "provenance": state["provenance"],
+    return {
+        "format": 1,
+        "run": {**name, **labels, "kind": "method"},
+        "evaluation": "pretraining",
+        "protocol": "pretraining",
+        "metrics": [],
+        "training": {
+            "epochs": run.epoch,
+            "seconds": round(sum(entry["seconds"] for entry in run.history), 3),
+            "loss": run.history[-1]["loss"],
+            "samples": run.stream.samples,
+            "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
+            "processes": run.team.size,
         },
-    )
-    checkpoint.write(out / "checkpoint.pt", state)
+        "config": run.config,
+        "provenance": provenance,
+    }

@@ -168,6 +168,14 @@ def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
 
 
 @pytest.mark.slow
+def test_how_training_is_executed_reruns_nothing(dag: Dag) -> None:
+    training = {"threads": 2, "workers": 3, "checkpoint_seconds": 5, "device": "cpu", "state_layout": "sharded"}
+    change = f"experiments={{'fashion-mnist': {{'training': {training}}}}}"
+    planned = _planned(dag.run("--dry-run", "--config", change))
+    assert not {"pretrain", "trunk", "features", "evaluate", "discovery"} & planned.keys()
+
+
+@pytest.mark.slow
 def test_the_slurm_profile_is_understood(dag: Dag) -> None:
     apptainer = dag.folder / "bin" / "apptainer"
     apptainer.write_text("#!/bin/sh\necho apptainer version 1.3.0\n")

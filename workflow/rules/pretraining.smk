@@ -1,5 +1,8 @@
 # A trunk is trained without any detector up to the epoch where the first one touches anything; runs branch from it.
 # The rolling resume file beside a checkpoint is not declared, so that it survives a failed or cancelled job.
+#
+# A signal makes training write that file and end with code 75 at the next step. The shell and `tee` wait for it.
+# `execution` is a function of the threads, and such parameters never make Snakemake train anew.
 
 
 rule trunk:
@@ -15,19 +18,20 @@ rule trunk:
     priority: 100
     threads: lambda wildcards: JOBS.training_threads(wildcards.trunk)
     resources:
-        mem_mb=RESOURCES["pretrain"]["mem_mb"],
-        runtime=RESOURCES["pretrain"]["runtime"],
-        gpu=RESOURCES["pretrain"]["gpu"],
+        **resources_of(RESOURCES["pretrain"]),
     params:
         config=lambda wildcards: JOBS.trunk_config(wildcards.trunk),
+        execution=lambda wildcards, threads: JOBS.execution(wildcards.trunk),
         shards=lambda wildcards, input: JOBS.folder(input.manifest),
         start=lambda wildcards, input: JOBS.option("--from", input.start),
         out=lambda wildcards, output: JOBS.folder(output.checkpoint),
     message:
         "Training trunk {wildcards.trunk} up to epoch {wildcards.epoch}"
     shell:
-        "python -m glofnd.pretraining --run-config {params.config:q} --shards {params.shards:q} {params.start}"
-        " --until-epoch {wildcards.epoch} --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        "trap : INT TERM USR1; "
+        "python -m glofnd.pretraining {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
+        " {params.start} --until-epoch {wildcards.epoch} --out {params.out:q} 2>&1"
+        " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"
 
 
 rule pretrain:
@@ -45,16 +49,17 @@ rule pretrain:
     priority: 50
     threads: lambda wildcards: JOBS.training_threads(wildcards.run)
     resources:
-        mem_mb=RESOURCES["pretrain"]["mem_mb"],
-        runtime=RESOURCES["pretrain"]["runtime"],
-        gpu=RESOURCES["pretrain"]["gpu"],
+        **resources_of(RESOURCES["pretrain"]),
     params:
         config=lambda wildcards: JOBS.run_config(wildcards.run),
+        execution=lambda wildcards, threads: JOBS.execution(wildcards.run),
         shards=lambda wildcards, input: JOBS.folder(input.manifest),
         start=lambda wildcards, input: JOBS.option("--from", input.start),
         out=lambda wildcards, output: JOBS.folder(output.checkpoint),
     message:
         "Training {wildcards.run}"
     shell:
-        "python -m glofnd.pretraining --run-config {params.config:q} --shards {params.shards:q} {params.start}"
-        " --out {params.out:q} 2>&1 | tee {log:q} >&2"
+        "trap : INT TERM USR1; "
+        "python -m glofnd.pretraining {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
+        " {params.start} --out {params.out:q} 2>&1"
+        " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"

@@ -1,3 +1,7 @@
+import torch
+
+from glofnd import checkpoint
+from glofnd.pretraining import pretrain
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, with_defaults
 
 BATCH = 8
@@ -28,3 +32,36 @@ def make_config(objective="sogclr", detector="none", modality="unimodal", seed=1
         "objective": {"label": objective, "method": objective, **with_defaults(OBJECTIVES[objective], {})},
         "detector": {"label": detector, "method": detector, **with_defaults(DETECTORS[detector], options)},
     }
+
+
+def run(config, shards, out, **options):
+    pretrain(config, shards, out, **options)
+    return checkpoint.read(out / "checkpoint.pt")
+
+
+def flat(value, prefix=""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}")
+    elif isinstance(value, list | tuple):
+        for position, inner in enumerate(value):
+            yield from flat(inner, f"{prefix}[{position}]")
+    else:
+        yield prefix, value
+
+
+def numbers(state):
+    """Everything in a checkpoint that the config and the seed decide: weights, state, optimiser, untimed history."""
+    parts = {part: state[part] for part in ("model", "objective", "optimizer")}
+    timing = ("seconds", "images_per_second")
+    parts["history"] = [{k: v for k, v in entry.items() if k not in timing} for entry in state["history"]]
+    return dict(flat(parts))
+
+
+def assert_same(left, right):
+    """Bit for bit."""
+    a, b = numbers(left), numbers(right)
+    assert a.keys() == b.keys()
+    for key, value in a.items():
+        same = torch.equal(value, b[key]) if torch.is_tensor(value) else value == b[key]
+        assert same, f"{key} differs"

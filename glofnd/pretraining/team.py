@@ -1,0 +1,98 @@
+"""The processes that train one run together: one, or as many as torchrun has started."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from glofnd.ranks import Ranks
+
+__all__ = ["Team", "join"]
+
+# How long a rank waits for the others within a step, so that a run whose machine has vanished ends within a minute;
+# and where one of them may have minutes of work to do (checksums, decoding, writing a large checkpoint).
+_STEP, _PATIENCE = timedelta(seconds=50), timedelta(hours=1)
+
+
+class Team:
+    """W processes, each with an equal part of every batch; a single process where there is no process group.
+
+    Args:
+        local_rank: number of this process on its node.
+        local_size: processes on its node.
+
+    Attributes:
+        rank, size: of this process, and how many there are.
+        ranks: for exchanging tensors; None where there is one process.
+    """
+
+    def __init__(self, local_rank: int = 0, local_size: int = 1) -> None:
+        self.local_rank, self.local_size = local_rank, local_size
+        self.ranks: Ranks | None = None
+        self.rank, self.size = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            self.ranks = Ranks()
+            self.rank, self.size = self.ranks.rank, self.ranks.size
+            group = dist.new_group(backend="gloo", timeout=_PATIENCE)
+            assert isinstance(group, dist.ProcessGroup)
+            self._patient = group
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def device(self, name: str) -> torch.device:
+        """The device of this process: with `cuda`, or `auto` where a GPU is visible, the GPU of its local rank.
+
+        Raises:
+            ValueError: that GPU is not there.
+        """
+        if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+            return torch.device("cpu")
+        if not torch.cuda.is_available():
+            raise ValueError("training.device: cuda asked for, but no GPU is visible; use cpu or auto")
+        if self.size == 1:
+            return torch.device("cuda")
+        if self.local_size > (visible := torch.cuda.device_count()):
+            raise ValueError(
+                f"resources.pretrain.processes: {self.local_size} per node need as many GPUs, {visible} visible"
+            )
+        torch.cuda.set_device(self.local_rank)
+        return torch.device("cuda", self.local_rank)
+
+    def gather(self, part: Tensor) -> Tensor:
+        """The parts of all processes, one after the other."""
+        return part if self.ranks is None else self.ranks.gather(part)
+
+    def agree(self, wish: int) -> int:
+        """The largest wish of all processes; all must ask together."""
+        if self.ranks is None:
+            return wish
+        largest = torch.tensor([wish])
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def meet(self) -> None:
+        """Wait, for up to an hour, until all processes are here."""
+        if self.ranks is not None:
+            dist.barrier(self._patient)
+
+
+def join(device: str) -> Team:
+    """The team that torchrun's environment variables describe, a single process without them.
+
+    Tensors on GPUs travel by NCCL, those of the CPU by gloo.
+
+    Args:
+        device: `training.device`; with `cpu` NCCL is not started even where there are GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return Team()
+    gpu = device != "cpu" and torch.cuda.is_available()
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_STEP)
+    return Team(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
