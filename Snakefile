@@ -12,6 +12,7 @@ sys.path.insert(0, workflow.basedir)
 from workflow.configuration import resolve_or_exit
 from workflow.farewell import farewell
 from workflow.jobs import Jobs
+from workflow.resources import resources_of
 
 
 configfile: f"{workflow.basedir}/config.yaml"
@@ -42,6 +43,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    fetch,
     resolve,
     aggregate,
     significance,

@@ -54,6 +54,14 @@ def _plan(config: Config) -> Iterator[str]:
                 yield f"plan.{key}.{name}: unknown; {nearest(name, names)}"
 
 
+def _resources(config: Config) -> Iterator[str]:
+    for rule, asked in config["resources"].items():
+        for key in ("mem_mb", "runtime"):
+            most = asked[f"{key}_max"]
+            if most is not None and most < asked[key]:
+                yield f"resources.{rule}.{key}_max: {most} is less than {key}, {asked[key]} of the first attempt"
+
+
 def _significance_baseline(config: Config, name: str) -> Iterator[str]:
     detectors = list(config["experiments"][name]["detectors"])
     asked = config["significance"]
@@ -212,7 +220,7 @@ def contradictions(config: Config, already_broken: bool) -> list[str]:
         already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
             out (its part is named by the schema's message already).
     """
-    checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _plan)]
+    checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _plan, _resources)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]

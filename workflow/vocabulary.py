@@ -21,6 +21,7 @@ RULES: dict[str, dict[str, int]] = {
     "shard": {"mem_mb": 2000},
     "pretrain": {"mem_mb": 2000},
     "features": {"mem_mb": 2000},
+    "discovery": {"mem_mb": 2000},
     "evaluate": {"mem_mb": 2000},
     "collect": {"mem_mb": 2000},
 }

@@ -150,6 +150,7 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         ("significance/confidence", 95, "significance.confidence: must be below 1"),
         ("significance/primary", ["lineal"], "primary[0]: unknown choice 'lineal'; did you mean 'linear'?"),
         ("resources/pretrian", {}, "resources.pretrian: unknown key; did you mean 'pretrain'?"),
+        ("resources/pretrain/runtime_max", 30, "resources.pretrain.runtime_max: 30 is less than runtime, 60"),
     ],
 )
 def test_each_mistake_has_its_message(config: dict[str, Any], key: str, value: object, message: str) -> None:

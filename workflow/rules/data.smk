@@ -8,9 +8,7 @@ rule fetch:
     retries: 2
     threads: RESOURCES["fetch"]["threads"]
     resources:
-        mem_mb=RESOURCES["fetch"]["mem_mb"],
-        runtime=RESOURCES["fetch"]["runtime"],
-        gpu=RESOURCES["fetch"]["gpu"],
+        **resources_of(RESOURCES["fetch"]),
     params:
         out=lambda wildcards, output: JOBS.folder(output[0]),
     message:
@@ -30,9 +28,7 @@ rule shard:
         f"{RESULTS}/benchmarks/shard/{{dataset}}.{{split}}.tsv"
     threads: RESOURCES["shard"]["threads"]
     resources:
-        mem_mb=RESOURCES["shard"]["mem_mb"],
-        runtime=RESOURCES["shard"]["runtime"],
-        gpu=RESOURCES["shard"]["gpu"],
+        **resources_of(RESOURCES["shard"]),
     params:
         config=lambda wildcards: JOBS.dataset_config(wildcards.dataset),
         raw=lambda wildcards, input: JOBS.option(

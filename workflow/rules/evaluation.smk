@@ -11,9 +11,8 @@ rule features:
     priority: 20
     threads: RESOURCES["features"]["threads"]
     resources:
-        mem_mb=RESOURCES["features"]["mem_mb"],
-        runtime=RESOURCES["features"]["runtime"],
-        gpu=RESOURCES["features"]["gpu"],
+        **resources_of(RESOURCES["features"]),
+        evaluating=1,
     params:
         source=lambda wildcards: JOBS.feature_source(wildcards.run),
         splits=lambda wildcards: JOBS.feature_splits(wildcards.run),
@@ -41,9 +40,8 @@ rule evaluate:
     priority: 10
     threads: RESOURCES["evaluate"]["threads"]
     resources:
-        mem_mb=RESOURCES["evaluate"]["mem_mb"],
-        runtime=RESOURCES["evaluate"]["runtime"],
-        gpu=RESOURCES["evaluate"]["gpu"],
+        **resources_of(RESOURCES["evaluate"]),
+        evaluating=1,
     params:
         tasks=lambda wildcards: JOBS.task_options(wildcards.run, wildcards.evaluation),
         features=lambda wildcards, input: JOBS.folder(input.features),
@@ -67,11 +65,10 @@ rule discovery:
     benchmark:
         f"{RESULTS}/benchmarks/discovery/{{run}}.tsv"
     priority: 15
-    threads: RESOURCES["evaluate"]["threads"]
+    threads: RESOURCES["discovery"]["threads"]
     resources:
-        mem_mb=RESOURCES["evaluate"]["mem_mb"],
-        runtime=RESOURCES["evaluate"]["runtime"],
-        gpu=RESOURCES["evaluate"]["gpu"],
+        **resources_of(RESOURCES["discovery"]),
+        evaluating=1,
     params:
         tasks=lambda wildcards: JOBS.task_options(wildcards.run, "discovery"),
         out=lambda wildcards, output: JOBS.folder(output.metrics),

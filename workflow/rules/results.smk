@@ -33,8 +33,7 @@ rule aggregate:
         f"{RESULTS}/benchmarks/aggregate.tsv"
     threads: RESOURCES["collect"]["threads"]
     resources:
-        mem_mb=RESOURCES["collect"]["mem_mb"],
-        runtime=RESOURCES["collect"]["runtime"],
+        **resources_of(RESOURCES["collect"]),
     params:
         out=lambda wildcards, output: JOBS.folder(output.parquet),
     message:
@@ -61,8 +60,7 @@ rule significance:
         f"{RESULTS}/benchmarks/significance.tsv"
     threads: RESOURCES["collect"]["threads"]
     resources:
-        mem_mb=RESOURCES["collect"]["mem_mb"],
-        runtime=RESOURCES["collect"]["runtime"],
+        **resources_of(RESOURCES["collect"]),
     message:
         "Comparing every detector with the baseline, seed by seed"
     shell:
@@ -83,8 +81,7 @@ rule mlflow:
         f"{RESULTS}/benchmarks/mlflow.tsv"
     threads: RESOURCES["collect"]["threads"]
     resources:
-        mem_mb=RESOURCES["collect"]["mem_mb"],
-        runtime=RESOURCES["collect"]["runtime"],
+        **resources_of(RESOURCES["collect"]),
     message:
         "Importing finished runs into MLflow"
     shell:
@@ -110,8 +107,7 @@ rule report:
         f"{RESULTS}/benchmarks/report.tsv"
     threads: RESOURCES["collect"]["threads"]
     resources:
-        mem_mb=RESOURCES["collect"]["mem_mb"],
-        runtime=RESOURCES["collect"]["runtime"],
+        **resources_of(RESOURCES["collect"]),
     message:
         "Writing the report"
     shell:
