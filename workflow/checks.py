@@ -10,7 +10,7 @@ from typing import Any
 from evaluation.naming import TaskNameError, suffixes
 from evaluation.prompts import template_names
 from evaluation.registry import EVALUATIONS
-from glofnd.data.catalogue import DATASETS, Dataset
+from glofnd.data.catalogue import DATASETS, Dataset, configured
 from workflow.schema import nearest
 
 __all__ = ["contradictions"]
@@ -82,16 +82,16 @@ def _significance_baseline(config: Config, name: str) -> Iterator[str]:
 def _files(config: Config, label: str) -> Iterator[str]:
     """A user's own files must be there before anything starts."""
     block = config["datasets"][label]
-    if DATASETS[block["dataset"]].source is not None:
-        return
-    for key in ("path", "class_list"):
+    obtain = _entry(config, label).obtain
+    for key, advice in (("path", obtain and f"; {obtain}"), ("class_list", "")):
         value = block.get(key)
         if value and not Path(value).exists():
-            yield f"datasets.{label}.{key}: {value!r} does not exist"
+            yield f"datasets.{label}.{key}: {value!r} does not exist{advice}"
 
 
 def _entry(config: Config, label: str) -> Dataset:
-    return DATASETS[config["datasets"][label]["dataset"]]
+    block = config["datasets"][label]
+    return configured(DATASETS[block["dataset"]], block)
 
 
 def _reference(config: Config, where: str, dataset: str, splits: dict[str, str], label: str | None) -> Iterator[str]:

@@ -62,7 +62,8 @@ def _explain(error: ValidationError) -> Iterator[str]:
         case "required":
             for missing in rule:
                 if missing not in value:
-                    yield f"{prefix}{missing}: missing"
+                    advice = schema.get("properties", {}).get(missing, {}).get("description", "")
+                    yield f"{prefix}{missing}: missing{'; ' * bool(advice)}{advice}"
         case "type":
             kinds = [rule] if isinstance(rule, str) else rule
             yield f"{key}: must be {' or '.join(_ARTICLES[kind] for kind in kinds)}, not {value!r}"

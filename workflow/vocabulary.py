@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from evaluation.registry import EVALUATIONS
-from glofnd.data.catalogue import DATASETS, Dataset
+from glofnd.data.catalogue import DATASETS, Dataset, configured
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, Entry
 from workflow.schema import Schema, nearest
 
@@ -91,8 +91,9 @@ def _dataset(where: str, label: str, value: object, unknown: list[str]) -> Schem
 
 def _catalogued(datasets: dict[str, Any], dataset: object) -> Dataset | None:
     """The catalogue's entry of a data set of the config, if there is one."""
-    named = _mapping(datasets.get(dataset)).get("dataset", dataset) if isinstance(dataset, str) else None
-    return DATASETS.get(named) if isinstance(named, str) else None
+    block = _mapping(datasets.get(dataset)) if isinstance(dataset, str) else {}
+    named = block.get("dataset", dataset)
+    return configured(DATASETS[named], block) if isinstance(named, str) and named in DATASETS else None
 
 
 def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
@@ -103,7 +104,8 @@ def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[st
         usual = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
     entry = _catalogued(datasets, _mapping(task).get("dataset", usual.get("dataset")))
     if entry is not None:
-        usual |= {"label": entry.class_names if name == "zero-shot" else entry.label, "metric": entry.metric}
+        label = entry.class_names if name == "zero-shot" else entry.label
+        usual |= {"label": label, "metric": entry.metric, "templates": entry.templates}
     for key in usual.keys() & schema["properties"].keys():
         schema["properties"][key] = {**schema["properties"][key], "default": usual[key]}
     schema["required"] = [key for key in schema["required"] if key not in usual]

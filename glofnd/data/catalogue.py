@@ -45,7 +45,7 @@ DATASETS: dict[str, Dataset] = {
         labels=("label",),
         licence="MIT",
         templates="clothing",
-        size={"train": 60000, "test": 10000},
+        samples={"train": 60000, "test": 10000},
         download=30_878_645,
         parameters={**shards(), "train_samples": samples(60000), "test_samples": samples(10000)},
     ),
@@ -56,7 +56,7 @@ DATASETS: dict[str, Dataset] = {
         labels=("label",),
         licence="CC-BY-4.0",
         templates="digits",
-        size={"train": 1437, "test": 360},
+        samples={"train": 1437, "test": 360},
         parameters={**shards(), "train_samples": samples(1437), "test_samples": samples(360)},
     ),
     "mnist": Dataset(
@@ -66,7 +66,7 @@ DATASETS: dict[str, Dataset] = {
         labels=("label",),
         licence="CC-BY-SA-3.0",
         templates="digits",
-        size={"train": 4000, "test": 1000},
+        samples={"train": 4000, "test": 1000},
         parameters={**shards(), "train_samples": samples(4000), "test_samples": samples(1000)},
     ),
     "emoji": Dataset(
@@ -78,7 +78,7 @@ DATASETS: dict[str, Dataset] = {
         label="concept",
         class_names="concept",
         captions=True,
-        size={"train": 3690, "test-concepts": 799, "test-vendor": 530},
+        samples={"train": 3690, "test-concepts": 799, "test-vendor": 530},
         download=20_825_414,
         parameters={
             **shards(),

@@ -33,7 +33,7 @@ class Dataset:
     `labels` are all fields; `class_names` is the field whose names make zero-shot prompts, with the templates of the
     file `templates`.
     `metric` is the usual score: "top1" or "mean-per-class".
-    `size` is how many samples each split has as published; `download` how many bytes have to be fetched.
+    `samples` says how many each split has as published; `download` how many bytes have to be fetched.
     `obtain` says in one line what to get, where, and where to put it, if no program can fetch it.
     """
 
@@ -47,7 +47,7 @@ class Dataset:
     captions: bool = False
     metric: str = "top1"
     templates: str = "plain"
-    size: dict[str, int] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
     download: int = 0
     obtain: str = ""
     parameters: dict[str, Schema] = field(default_factory=dict)

@@ -26,7 +26,7 @@ def _split(config: Config, dataset: str, split: str) -> dict[str, Any]:
         size = sum(shard["bytes"] for shard in manifest["shards"])
         return {"dataset": dataset, "split": split, "samples": manifest["samples"], "bytes": size, "sharded": True}
     block = config["datasets"][dataset]
-    samples = block.get(f"{split}_samples") or getattr(DATASETS[block["dataset"]], "samples", {}).get(split)
+    samples = block.get(f"{split}_samples") or DATASETS[block["dataset"]].samples.get(split)
     return {"dataset": dataset, "split": split, "samples": samples, "bytes": None, "sharded": False}
 
 

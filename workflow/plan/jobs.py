@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from glofnd.data.catalogue import DATASETS
+from glofnd.data.catalogue import DATASETS, configured
 from workflow.grid import Grid, Trunk
 
 __all__ = ["job_counts", "splits_read", "trunks"]
@@ -41,8 +41,8 @@ def job_counts(grid: Grid) -> dict[str, int]:
     counts: Counter[str] = Counter(
         resolve=1, aggregate=1, mlflow=1, report=1, significance=int(bool(config["significance"]))
     )
-    kinds = {config["datasets"][dataset]["dataset"] for dataset, _ in read}
-    counts["fetch"] = len({DATASETS[kind].source for kind in kinds} - {None})
+    blocks = [config["datasets"][dataset] for dataset, _ in read]
+    counts["fetch"] = len({configured(DATASETS[block["dataset"]], block).source for block in blocks} - {None})
     counts["shard"] = len(read)
     counts["trunk"] = len(trunks(grid))
     counts["pretrain"] = len(grid.runs)
