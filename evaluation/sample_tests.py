@@ -162,7 +162,8 @@ def crossed_interval(
     Two-way random effects without replication: d[s, i] = mu + seed_s + sample_i + rest. With the mean squares A
     (seeds), B (samples) and E (rest), the variance of the mean is (A + B - E) / (S N), with Satterthwaite's (1946)
     degrees of freedom; it is never taken below that of either factor alone. Resampling rows and columns (the pigeonhole
-    bootstrap, Owen 2007) asks the same, but with 3 seeds it is far too narrow (docs/significance.md).
+    bootstrap, Owen 2007) asks the same, but is too wide where seeds hardly differ and too narrow where three seeds
+    differ much (docs/significance.md).
 
     Args:
         differences: whole numbers [S, N].

@@ -10,7 +10,7 @@ import pytest
 from rliable import metrics  # type: ignore[import-untyped]
 from scipy import stats
 
-from evaluation.overall import interquartile_mean, probability_of_improvement, stratified_interval
+from evaluation.overall import interquartile_mean, probability_of_improvement, run_interval, stratified_interval
 
 RNG = np.random.default_rng(7)
 
@@ -39,6 +39,18 @@ def test_stratified_bootstrap_resamples_seeds_within_a_task() -> None:
     expected = 2 * 1.96 * float(np.sqrt(scores.var(axis=0).sum() / 200)) / 3
     assert high - low == pytest.approx(expected, rel=0.15)
     assert (low, high) == stratified_interval(lambda table: float(table.mean()), scores, resamples=500)
+
+
+def test_whole_runs_keep_their_tasks_together() -> None:
+    """Where a run is as good on all tasks, its tasks are one observation: sqrt(tasks) times as wide as if separate."""
+    scores = RNG.normal(0, 1, (40, 1)) + np.zeros((1, 9))
+    low, high = run_interval(lambda table: float(table.mean()), scores)
+    half = float(stats.t.ppf(0.975, 39) * scores[:, 0].std(ddof=1) / 40**0.5)
+    assert (low, high) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.15 * half)
+    separate = stratified_interval(lambda table: float(table.mean()), scores)
+    assert (high - low) / (separate[1] - separate[0]) == pytest.approx(3, rel=0.15)
+    assert (low, high) == run_interval(lambda table: float(table.mean()), scores)
+    assert np.isnan(run_interval(interquartile_mean, [[1.0, 2.0]])).all()
 
 
 @pytest.mark.parametrize("bad", [[0.1, 0.2], [[math.nan]], np.zeros((0, 2))])

@@ -220,7 +220,7 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> Path:
     (folder / "benchmark.json").write_text(json.dumps(settings), encoding="utf-8")
     summary = pd.DataFrame(_rows(settings, gains or GAINS, rng))
     summary.to_parquet(folder / "summary.parquet")
-    comparisons(summary, settings).to_csv(folder / "significance.csv", index=False)
+    comparisons(summary, settings, folder).to_csv(folder / "significance.csv", index=False)
     for row in summary[["experiment", "objective", "detector", "seed", "evaluation"]].drop_duplicates().itertuples():
         path = (
             folder

@@ -84,7 +84,7 @@ def test_one_value_twice_is_refused(tree: dict[str, Any], tmp_path: Path) -> Non
 
 def test_comparisons_are_paired_by_seed(tree: dict[str, Any], tmp_path: Path) -> None:
     summary = aggregate(tmp_path / "benchmark.json", tmp_path)
-    table = comparisons(summary, tree)
+    table = comparisons(summary, tree, tmp_path)
     # 2 detectors x (4 linear + f1); undefined values and baselines are not compared
     assert len(table) == 10 and set(table["detector"]) == {"glofnd", "oracle"}
     row = table[(table["detector"] == "glofnd") & (table["metric"] == "top1") & (table["fraction"] == 1)].iloc[0]
@@ -99,7 +99,7 @@ def test_comparisons_are_paired_by_seed(tree: dict[str, Any], tmp_path: Path) ->
 
 
 def test_holm_runs_over_the_main_metrics_alone(tree: dict[str, Any], tmp_path: Path) -> None:
-    table = comparisons(aggregate(tmp_path / "benchmark.json", tmp_path), tree)
+    table = comparisons(aggregate(tmp_path / "benchmark.json", tmp_path), tree, tmp_path)
     family = table[table["primary"]]
     assert len(family) == 4 and set(family["metric"]) == {"top1"} and set(family["family_size"]) == {2}
     for name, detector in (("methods", "glofnd"), ("oracle", "oracle")):
@@ -117,7 +117,7 @@ def test_methods_are_compared_with_each_other_on_main_metrics_outside_the_family
     tree["experiments"]["exp"]["detectors"] = {
         "mine": {"method": "batch-quantile"}, **tree["experiments"]["exp"]["detectors"]
     }  # fmt: skip
-    table = comparisons(pd.concat([summary, mine]), tree)
+    table = comparisons(pd.concat([summary, mine]), tree, tmp_path)
     between = table[table["baseline"] != "none"]
     assert set(zip(between["detector"], between["baseline"], strict=True)) == {("glofnd", "mine")}
     assert set(between["metric"]) == {"top1"} and len(between) == 2
@@ -129,7 +129,7 @@ def test_methods_are_compared_with_each_other_on_main_metrics_outside_the_family
 def test_only_common_seeds_are_compared(tree: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "runs/exp/sogclr/none/seed2/linear/metrics.json").unlink()
     summary = aggregate(tmp_path / "benchmark.json", tmp_path, allow_missing=True)
-    table = comparisons(summary, tree)
+    table = comparisons(summary, tree, tmp_path)
     linear = table[table["evaluation"] == "linear"]
     assert set(linear["seeds"]) == {"1 3"} and set(linear["n"]) == {2}
     assert not linear["baseline_mean"].isna().any()

@@ -1,4 +1,4 @@
-"""Compare every detector with the baseline detector, and with each other one, paired by seed.
+"""Compare every detector with the baseline detector, and with each other one, paired by seed and by test sample.
 
     python -m workflow.scripts.significance --benchmark results/benchmark.json --summary results/summary.parquet \\
         --out results/significance.csv --overall results/significance_overall.csv
@@ -8,6 +8,9 @@ One row per experiment, objective, detector, baseline and value. The main metric
 and empty elsewhere. Column `family` names them: `methods`, and `oracle` by itself, since an upper bound that reads the
 labels is no competing claim. Rows whose `baseline` is another detector compare the methods with each other on the
 primary metrics; they stand outside the families.
+
+The main p-value is that over seeds (`p_value`, `p_holm`). Those over test samples (`p_mcnemar`, corrected over the same
+families in `p_mcnemar_holm`) come from the runs' predictions.npz and speak of the trained models alone.
 """
 
 from __future__ import annotations
@@ -21,25 +24,29 @@ from typing import Any
 
 import pandas as pd
 
-from evaluation.overall import interquartile_mean, probability_of_improvement, stratified_interval
+from evaluation.overall import interquartile_mean, probability_of_improvement, run_interval, stratified_interval
 from evaluation.significance import compare, holm, sentence
 from glofnd.files import atomic_open, read_json
+from glofnd.progress import progress
+from workflow.paired_samples import COLUMNS, PairedSamples
 from workflow.scripts.aggregate import KEY
 
 __all__ = ["comparisons", "overall"]
 
 
-def comparisons(summary: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
+def comparisons(summary: pd.DataFrame, config: dict[str, Any], results: Path) -> pd.DataFrame:
     """The table of all paired comparisons.
 
     Args:
         summary: what `workflow.scripts.aggregate` writes.
         config: the benchmark's config, resolved.
+        results: its results folder, with the runs' predictions.
     """
     settings, trained = config["significance"], summary[summary["kind"] == "method"]
-    baseline = settings["baseline"]
+    baseline, samples = settings["baseline"], PairedSamples(config, results)
     rows = []
-    for key, group in trained.groupby(KEY, dropna=False, sort=False):
+    groups = trained.groupby(KEY, dropna=False, sort=False)
+    for key, group in progress(groups, len(groups), "significance", "metrics"):
         by_detector = group.pivot(index="seed", columns="detector", values="value")
         head: dict[str, Any] = dict(zip(KEY, key, strict=True))
         methods = _methods(config, head["experiment"])
@@ -51,14 +58,15 @@ def comparisons(summary: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
         for detector, other in pairs:
             if not {detector, other} <= set(by_detector):
                 continue
-            compared = _compared(by_detector, detector, other, settings)
-            if not compared:
+            pair = by_detector[[detector, other]].dropna()
+            if pair.empty:
                 continue
+            compared = _compared(pair, detector, other, settings)
+            compared |= samples.compare(head, detector, other, tuple(pair.index))
             kind = "oracle" if methods.get(detector) == "oracle" else "methods"
             family = kind if head["primary"] and other == baseline else None
             rows.append({**head, "detector": detector, "baseline": other, **compared, "family": family})
-    table = pd.DataFrame(rows)
-    return _corrected(table) if rows else table
+    return _corrected(pd.DataFrame(rows)) if rows else pd.DataFrame()
 
 
 def _methods(config: dict[str, Any], experiment: str) -> dict[str, str]:
@@ -68,11 +76,8 @@ def _methods(config: dict[str, Any], experiment: str) -> dict[str, str]:
     return dict(sorted(methods.items(), key=lambda item: item[1] != "glofnd"))
 
 
-def _compared(by_detector: pd.DataFrame, detector: str, other: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Everything said about one pair over the seeds that both have; empty if there is none."""
-    pair = by_detector[[detector, other]].dropna()
-    if pair.empty:
-        return {}
+def _compared(pair: pd.DataFrame, detector: str, other: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything said about one pair of columns over seeds."""
     method, reference = pair[detector].to_numpy(), pair[other].to_numpy()
     several = len(pair) > 1
     return {
@@ -86,16 +91,19 @@ def _compared(by_detector: pd.DataFrame, detector: str, other: str, settings: di
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with Holm's correction over each family of an experiment."""
-    table = table.assign(family_size=pd.array([pd.NA] * len(table), "Int64"), p_holm=float("nan"))
+    """The table with Holm's correction over each family of an experiment: over seeds, and over samples."""
+    table = table.reindex(columns=[*table, *(name for name in COLUMNS if name not in table)])
+    unknown = pd.array([pd.NA] * len(table), "Int64")
+    table = table.assign(family_size=unknown, p_holm=float("nan"), p_mcnemar_holm=float("nan"))
     for _, family in table.groupby(["experiment", "family"]):
         table.loc[family.index, "family_size"] = len(family)
-        table.loc[family.index, "p_holm"] = holm(family["p_value"])
+        for p, corrected in (("p_value", "p_holm"), ("p_mcnemar", "p_mcnemar_holm")):
+            table.loc[family.index, corrected] = holm(family[p])
     return table
 
 
 def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
-    """Each detector over all main metrics of an experiment together, with stratified bootstrap intervals.
+    """Each detector over all main metrics of an experiment together, with bootstrap intervals of runs.
 
     Args:
         summary: what `workflow.scripts.aggregate` writes.
@@ -103,7 +111,7 @@ def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
     """
     chosen = (summary["kind"] == "method") & summary["primary"] & summary["evaluation"].isin(settings["primary"])
     interval = {"confidence": settings["confidence"], "resamples": min(settings["bootstrap"], 2000)}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (experiment, objective), group in summary[chosen].groupby(["experiment", "objective"], sort=False):
         scores = {
             detector: runs.pivot(index="seed", columns=KEY[2:], values="value").dropna().to_numpy()
@@ -115,23 +123,22 @@ def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
         for detector, values in scores.items():
             if values.shape[1] != reference.shape[1] or not len(values):
                 continue
-            low, high = stratified_interval(interquartile_mean, values, **interval)
-            least, most = stratified_interval(probability_of_improvement, values, reference, **interval)
-            rows.append(
-                {
-                    "experiment": experiment,
-                    "objective": objective,
-                    "detector": detector,
-                    "seeds": values.shape[0],
-                    "tasks": values.shape[1],
-                    "interquartile_mean": interquartile_mean(values),
-                    "interquartile_mean_low": low,
-                    "interquartile_mean_high": high,
-                    "probability_of_improvement": probability_of_improvement(values, reference),
-                    "probability_of_improvement_low": least,
-                    "probability_of_improvement_high": most,
-                }
-            )
+            row = {
+                "experiment": experiment,
+                "objective": objective,
+                "detector": detector,
+                "seeds": values.shape[0],
+                "tasks": values.shape[1],
+            }
+            for name, statistic, tables in (
+                ("interquartile_mean", interquartile_mean, [values]),
+                ("probability_of_improvement", probability_of_improvement, [values, reference]),
+            ):
+                row[name] = statistic(*tables)
+                row[f"{name}_low"], row[f"{name}_high"] = run_interval(statistic, *tables, **interval)
+                stratified = stratified_interval(statistic, *tables, **interval)
+                row[f"{name}_stratified_low"], row[f"{name}_stratified_high"] = stratified
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -149,7 +156,7 @@ def main() -> None:
         if settings is None:
             raise ValueError(f"{arguments.benchmark}: significance is null; give it a baseline in the config")
         summary = pd.read_parquet(arguments.summary)
-        table = comparisons(summary, config)
+        table = comparisons(summary, config, arguments.benchmark.parent)
         if table.empty:
             raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
     except (ValueError, OSError) as error:
