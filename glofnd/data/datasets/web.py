@@ -14,7 +14,7 @@ from typing import Any
 from glofnd.data.datasets.captions import caption_field, lines_of
 from glofnd.data.datasets.pictures import squared
 from glofnd.data.datasets.tar_index import Member, Members, Sample, picture_bytes, samples_of
-from glofnd.data.datasets.tree import read_names
+from glofnd.data.datasets.tree import plain_name, read_names
 from glofnd.data.split import Split
 from glofnd.progress import progress
 
@@ -50,13 +50,11 @@ def _value(sample: Sample, source: str) -> Any:
 def _label(sample: Sample, source: str, numbers: dict[str, int]) -> int:
     value = _value(sample, source)
     text = str(value).strip()
-    if text in numbers:
-        return numbers[text]
     try:
         number = int(text)
     except ValueError:
-        number = -1
-    if isinstance(value, bool) or not 0 <= number < len(numbers):
+        number = numbers.get(plain_name(text), -1)
+    if not 0 <= number < len(numbers):
         raise ValueError(
             f"{sample.where}: {source} is {value!r}, neither one of the {len(numbers)} classes nor its number"
         )

@@ -1,0 +1,218 @@
+"""Webdatasets of any kind, and CC3M as img2dataset writes it."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import published_trees as trees
+import pytest
+import webdataset
+from PIL import Image
+
+from glofnd.data.__main__ import main
+from glofnd.data.catalogue import load, resolved
+from glofnd.data.datasets.tar_index import picture_bytes, samples_of
+from glofnd.data.stream import ShardStream
+from glofnd.files import read_json
+
+
+def picture(number, kind="JPEG", size=(20, 14), mode="RGB"):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, trees.colour(number)).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def tar(path, members, **options):
+    """A tar of (name, bytes) members."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", **options) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def built(root, split, kind="webdataset", **parameters):
+    entry, full = resolved({"image_size": 8, "path": str(root), **parameters}, kind)
+    return entry, load(entry.target)(root, split, full)
+
+
+def seen(split):
+    return [trees.nearest(np.asarray(Image.open(io.BytesIO(split.encode(payload))))) for payload in split.payloads]
+
+
+@pytest.fixture
+def classified(tmp_path):
+    """The layout of clip-benchmark's webdatasets, written by webdataset itself: jpg, png and webp with a class."""
+    (tmp_path / "classnames.txt").write_text("cat\ndog\nsea lion\n")
+    kinds = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+    for split, tars in (("train", 2), ("test", 1)):
+        (tmp_path / split).mkdir()
+        for number in range(tars):
+            with webdataset.TarWriter(str(tmp_path / split / f"{number}.tar"), encoder=False) as writer:
+                for k in range(3):
+                    extension = list(kinds)[k]
+                    sample = {
+                        extension: picture(3 * number + k, kinds[extension]),
+                        "cls": str((k + number) % 3).encode(),
+                    }
+                    writer.write({"__key__": f"s{number}{k}", **sample})
+    return tmp_path
+
+
+def test_classes_and_names(classified):
+    entry, train = built(classified, "train")
+    assert entry.labels == ("label",) and not entry.captions and train.captions is None
+    assert train.classes == {"label": ["cat", "dog", "sea lion"]} and train.labels == {"label": [0, 1, 2, 1, 2, 0]}
+    assert seen(train) == [0, 1, 2, 3, 4, 5]
+    assert len(built(classified, "test")[1]) == 3
+    assert built(classified, "train", train="train/1.tar")[1].labels == {"label": [1, 2, 0]}
+
+
+def test_texts_and_json(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("hot_dog\nice cream\n")
+    labels = [{"kind": "hot_dog"}, {"kind": "ice cream"}, {"kind": 1}]
+    members = []
+    for k, content in enumerate(labels):
+        captions = ["one  two", f"picture {k}\n", ""] if k else "only one"
+        content = json.dumps({**content, "captions": captions}).encode()
+        members += [(f"./deep/{k}.a.jpg", b"x"), (f"./deep/{k}.png", picture(k, "PNG")), (f"./deep/{k}.json", content)]
+    tar(tmp_path / "train/x.tar", [member for member in members if not member[0].endswith("a.jpg")])
+    block = {"label_from": "json.kind", "captions_from": "json.captions", "class_list": str(names)}
+    entry, train = built(tmp_path, "train", **block)
+    assert entry.labels == ("label", "caption") and entry.label == "label" and entry.captions
+    assert train.labels["label"] == [0, 1, 1] and train.classes["label"] == ["hot dog", "ice cream"]
+    assert train.captions == [["only one"], ["one two", "picture 1"], ["one two", "picture 2"]]
+    assert train.labels["caption"] == [0, 1, 2]
+
+
+@pytest.fixture
+def cc3m(tmp_path):
+    """What img2dataset leaves: 00000.tar with jpg, json and txt, a table and statistics beside it; one caption twice."""
+    captions = ["a red bus", "the sea at night", "a red bus", "zwölf Hüte", "a man"]
+    for number in range(2):
+        members = []
+        for k in range(3 - number):
+            place = 3 * number + k
+            key, caption = f"{number:05d}{k:04d}", captions[place]
+            record = {"caption": caption, "url": "http://x", "key": key, "status": "success", "error_message": None}
+            record |= {"width": 256, "height": 200, "exif": "{}", "sha256": "0"}
+            members += [
+                (f"{key}.jpg", picture(place)),
+                (f"{key}.json", json.dumps(record, indent=4).encode()),
+                (f"{key}.txt", caption.encode()),
+            ]
+        tar(tmp_path / f"{number:05d}.tar", members)
+        (tmp_path / f"{number:05d}.parquet").write_bytes(b"PAR1")
+        (tmp_path / f"{number:05d}_stats.json").write_text("{}")
+    return tmp_path
+
+
+def test_cc3m(cc3m):
+    entry, train = built(cc3m, "train", "cc3m")
+    assert entry.labels == ("caption",) and entry.captions and seen(train) == [0, 1, 2, 3, 4]
+    assert train.captions == [["a red bus"], ["the sea at night"], ["a red bus"], ["zwölf Hüte"], ["a man"]]
+    assert train.labels == {"caption": [0, 1, 0, 2, 3]}
+    assert train.classes["caption"] == ["a red bus", "the sea at night", "zwölf Hüte", "a man"]
+
+
+def test_cc3m_from_tars_to_the_stream(cc3m, tmp_path, capsys):
+    out = tmp_path / "out"
+    block = json.dumps({"dataset": "cc3m", "path": str(cc3m), "image_size": 16, "shards": 2})
+    assert main(["shard", "--dataset-config", block, "--split", "train", "--out", str(out), "--processes", "1"]) == 0
+    assert "pairs sharing caption: 1 (10.000 %" in capsys.readouterr().out
+    batch = next(ShardStream(out, batch_size=5, seed=0).in_order(5))
+    assert batch.captions == ["a red bus", "the sea at night", "a red bus", "zwölf Hüte", "a man"]
+    means = batch.images.permute(0, 2, 3, 1).numpy()
+    assert [trees.nearest(pixels) for pixels in means] == [0, 1, 2, 3, 4]
+    assert read_json(out / "manifest.json")["false_negatives"] == {"caption": {"pairs": 1, "share": 0.1}}
+
+
+def test_offsets_point_at_the_pictures(cc3m):
+    train = built(cc3m, "train", "cc3m")[1]
+    assert len(train.payloads) == 5
+    where, data = picture_bytes(train.payloads[4])
+    assert data == picture(4) and where == f"{cc3m / '00001.tar'}: member '000010001.jpg'"
+
+
+GOOD = [("a.jpg", picture(0)), ("a.txt", b"one"), ("b.jpg", picture(1)), ("b.txt", b"two")]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([*GOOD, ("c.txt", b"three")], r"x.tar: sample 'c': has no picture \(jpg, jpeg, png, webp\)"),
+        ([*GOOD, ("c.jpg", picture(2))], r"x.tar: sample 'c': has no .txt"),
+        ([*GOOD, ("c.jpg", picture(2)), ("c.txt", b" \n ")], r"x.tar: sample 'c': the caption is empty"),
+        ([*GOOD, ("c.jpg", picture(2)), ("c.txt", b"\xff")], r"x.tar: sample 'c': its .txt is not UTF-8"),
+        ([*GOOD, ("c.jpg", picture(2)), ("c.txt", bytes(2**20 + 1))], r"member 'c.txt': 1048577 bytes are too many"),
+        ([*GOOD, ("a.jpg", picture(2)), ("a.txt", b"x")], r"member 'a.jpg': the sample 'a' has come before"),
+        ([*GOOD, ("b.png", picture(2))], r"member 'b.png': a second picture of the same sample"),
+        ([*GOOD, ("b.txt", b"two")], r"member 'b.txt': stands there twice"),
+        ([*GOOD, ("../c.jpg", picture(2))], r"member '../c.jpg': an absolute name, or one with `..`, is refused"),
+        ([*GOOD, ("/c.jpg", picture(2))], r"member '/c.jpg': an absolute name"),
+        ([], r"x.tar: no samples in the 1 tars that match 'train/\*.tar'"),
+    ],
+)
+def test_malformed_samples_are_named(tmp_path, members, message):
+    tar(tmp_path / "train/x.tar", members)
+    with pytest.raises(ValueError, match=message):
+        built(tmp_path, "train", label_from=None, captions_from="txt")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_links_are_refused(tmp_path, kind):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.type, info.linkname = kind, "/etc/passwd"
+        archive.addfile(info)
+    with pytest.raises(ValueError, match=r"x.tar: member 'a.jpg': a link or device is refused"):
+        list(samples_of(tmp_path / "x.tar", ["txt"]))
+
+
+def test_damaged_tars_are_named(tmp_path):
+    path = tar(tmp_path / "train/x.tar", GOOD)
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(ValueError, match=r"x.tar: is no readable uncompressed tar"):
+        built(tmp_path, "train", label_from=None, captions_from="txt")
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"x.tar: is no readable uncompressed tar"):
+        built(tmp_path, "train", label_from=None, captions_from="txt")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"3", "cls is '3', neither one of the 3 classes nor its number"),
+        (b"-1", "cls is '-1', neither"),
+        (b"horse", "cls is 'horse', neither"),
+    ],
+)
+def test_classes_that_do_not_exist(classified, value, message):
+    tar(classified / "train/2.tar", [("z.jpg", picture(0)), ("z.cls", value)])
+    with pytest.raises(ValueError, match=f"train/2.tar: sample 'z': {message}"):
+        built(classified, "train")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_from": None}, "neither label_from nor captions_from is set"),
+        ({"train": "none/*.tar"}, r"no file matches 'none/\*.tar'; set `path` and `train`"),
+        ({"train": "../*.tar"}, r"the pattern '../\*.tar' must lie below `path`"),
+        ({"class_list": "no/where.txt"}, "no/where.txt: missing; write one class name a line"),
+        ({"label_from": "json.kind"}, r"train/0.tar: sample 's00': has no .json"),
+    ],
+)
+def test_options_that_do_not_fit(classified, options, message):
+    with pytest.raises(ValueError, match=message):
+        built(classified, "train", **options)
+
+
+def test_names_must_differ(classified):
+    (classified / "classnames.txt").write_text("cat\ndog\ncat\n")
+    with pytest.raises(ValueError, match=r"classnames.txt: the class 'cat' stands there twice"):
+        built(classified, "train")
