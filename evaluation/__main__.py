@@ -21,18 +21,23 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
         return added
 
+    def from_run(command: argparse.ArgumentParser) -> None:
+        source = command.add_mutually_exclusive_group(required=True)
+        source.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a trained run")
+        source.add_argument("--baseline", choices=BASELINES, help="an encoder that is not trained")
+        command.add_argument("--run-config", help="run config of a baseline: JSON, or the path of a JSON file")
+        shards = "folder of all shards, {dataset}/{split} below it"
+        command.add_argument("--shards", required=True, type=Path, help=shards)
+
     features = command("features", "Extract frozen features of a run for all its data sets.")
-    source = features.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", type=Path, help="checkpoint.pt of a trained run")
-    source.add_argument("--baseline", choices=BASELINES, help="an encoder that is not trained")
-    features.add_argument("--run-config", help="run config of a baseline: JSON, or the path of a JSON file")
-    features.add_argument("--shards", required=True, type=Path, help="folder of all shards, {dataset}/{split} below it")
+    from_run(features)
     features.add_argument("--split", action="append", required=True, metavar="DATASET/SPLIT", help="may be repeated")
     features.add_argument("--zero-shot", action="append", default=[], metavar="TASK", help="embed its prompts too")
 
     for name, text in (
         ("linear", "Linear probe on frozen features at several fractions of the labels."),
         ("transfer", "Logistic regression on frozen features of other data sets."),
+        ("transfer-paper", "The same with C chosen on the test set, as the paper does."),
         ("zero-shot", "Classification by prompts."),
         ("retrieval", "Retrieval between pictures and captions."),
     ):
@@ -40,11 +45,31 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--features", required=True, type=Path, help="folder that `features` wrote")
         added.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
 
+    for name, text in (
+        ("linear-paper", "The paper's linear evaluation: SGD on crops, best epoch on the test set."),
+        ("fine-tuning", "Encoder and linear layer trained together on all or few of the labels."),
+    ):
+        added = command(name, text)
+        from_run(added)
+        added.add_argument("--workers", type=int, default=2, help="threads that read pictures ahead (default 2)")
+        added.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
+
     discovery = command("discovery", "Score the false negatives that a run's detector finds.")
     discovery.add_argument("--checkpoint", required=True, type=Path, help="checkpoint.pt of a trained run")
     discovery.add_argument("--shards", required=True, type=Path, help="folder of all shards")
     discovery.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
     return parser
+
+
+def _source(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, str]]:
+    """Run config, model (`None` for raw pixels) and identity of what is evaluated."""
+    from evaluation import features
+
+    if arguments.checkpoint is not None:
+        return features.from_checkpoint(arguments.checkpoint)
+    if arguments.run_config is None:
+        raise ValueError("--baseline needs --run-config")
+    return features.from_baseline(arguments.baseline, arguments.run_config)
 
 
 def _features(arguments: argparse.Namespace) -> None:
@@ -57,12 +82,7 @@ def _features(arguments: argparse.Namespace) -> None:
         if not slash:
             raise ValueError(f"--split {name!r}: must be DATASET/SPLIT")
         folders[dataset, split] = arguments.shards / dataset / split
-    if arguments.checkpoint is not None:
-        config, model, source = features.from_checkpoint(arguments.checkpoint)
-    elif arguments.run_config is None:
-        raise ValueError("--baseline needs --run-config")
-    else:
-        config, model, source = features.from_baseline(arguments.baseline, arguments.run_config)
+    config, model, source = _source(arguments)
     prompts = parse_tasks("zero-shot", arguments.zero_shot)
     features.extract(config, model, source, folders, prompts, arguments.out, arguments.threads)
 
@@ -72,6 +92,7 @@ def _on_features(arguments: argparse.Namespace) -> None:
     from evaluation.feature_store import FeatureStore
     from evaluation.retrieval import run_retrieval
     from evaluation.tasks import parse_tasks
+    from evaluation.transfer_paper import run_transfer_paper
     from evaluation.zero_shot import run_zero_shot
     from glofnd.provenance import Stopwatch, provenance
 
@@ -81,11 +102,40 @@ def _on_features(arguments: argparse.Namespace) -> None:
     run: Any = {
         "linear": run_linear,
         "transfer": run_transfer,
+        "transfer-paper": run_transfer_paper,
         "zero-shot": run_zero_shot,
         "retrieval": run_retrieval,
     }[arguments.command]
     findings = run(store, tasks)
     findings.write(arguments.out, provenance([vars(task) for task in tasks], store.inputs, watch))
+
+
+def _on_pictures(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from evaluation.fine_tuning import run_fine_tuning
+    from evaluation.linear_paper import run_linear_paper
+    from evaluation.tasks import parse_tasks
+    from glofnd.provenance import Stopwatch, provenance
+
+    watch = Stopwatch()
+    torch.set_num_threads(arguments.threads)
+    tasks = parse_tasks(arguments.command, arguments.task)
+    config, model, source = _source(arguments)
+    if model is None:
+        raise ValueError(f"--baseline {arguments.baseline}: has no encoder that could be trained on")
+    model.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
+    if arguments.command == "linear-paper":
+        findings, inputs = run_linear_paper(config, model, arguments.shards, tasks, arguments.workers)
+    else:
+        weights = next(iter(source.values()))
+        findings, inputs = run_fine_tuning(
+            config, model, arguments.shards, tasks, arguments.workers, arguments.out, weights
+        )
+    settings = [vars(task) for task in tasks]
+    findings.write(arguments.out, provenance(settings, source | inputs, watch, str(model.mean.device)))
+    for leftover in arguments.out.glob("resume-*.npz"):
+        leftover.unlink()
 
 
 def _discovery(arguments: argparse.Namespace) -> None:
@@ -102,7 +152,9 @@ def main() -> None:
     # Read by the BLAS behind numpy when it is first imported, which is below.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
-    handler = {"features": _features, "discovery": _discovery}.get(arguments.command, _on_features)
+    handlers = {"features": _features, "discovery": _discovery}
+    handlers |= dict.fromkeys(("linear-paper", "fine-tuning"), _on_pictures)
+    handler = handlers.get(arguments.command, _on_features)
     try:
         handler(arguments)
     except (ValueError, OSError) as error:

@@ -16,7 +16,7 @@ from evaluation.neighbours import neighbour_votes
 from evaluation.probe import Probe, fit_probe, l2_normalise, standardise
 from evaluation.results import Findings
 from evaluation.splits import stratified_subset
-from evaluation.tasks import LinearTask, ProbeTask, TransferTask
+from evaluation.tasks import LinearTask, ProbeTask, SplitTask, TransferTask
 from evaluation.tested import Report, TestSide, align
 from glofnd.progress import Progress
 
@@ -55,7 +55,7 @@ class ProbeData:
         return fit_probe(train[rows], self.train_labels[rows], len(self.side.classes), test, metric, seed, together)
 
 
-def load_sides(store: FeatureStore, task: ProbeTask) -> ProbeData:
+def load_sides(store: FeatureStore, task: SplitTask) -> ProbeData:
     """Features and labels of a task's two splits.
 
     Raises:
@@ -72,8 +72,8 @@ def load_sides(store: FeatureStore, task: ProbeTask) -> ProbeData:
         test.index,
         shared_pictures(train, test),
     )
-    together = None if task.together is None else train.label(task.together)
-    return ProbeData(train.features, labels, test.features, side, together)
+    together = task.together if isinstance(task, ProbeTask) else None
+    return ProbeData(train.features, labels, test.features, side, None if together is None else train.label(together))
 
 
 def load_tasks(store: FeatureStore, findings: Findings, tasks: Sequence[Any]) -> list[tuple[Any, ProbeData, Report]]:

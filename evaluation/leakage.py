@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.feature_store import FeatureStoreError, Split
+from evaluation.feature_store import FeatureStoreError
 from evaluation.fingerprints import perceptual_hashes
 
-__all__ = ["SHARED_LIMIT", "SharedPictures", "near_duplicates", "shared_pictures"]
+__all__ = ["SHARED_LIMIT", "Pictured", "SharedPictures", "near_duplicates", "shared_pictures"]
 
 Array = NDArray[Any]
 
@@ -27,6 +27,26 @@ of Fashion-MNIST's test pictures it pairs two thirds with a training picture, wi
 pixels that were compressed to JPEG quality 75 are found again in 99.8 % (Fashion-MNIST) and 66 % (emoji) of cases."""
 
 _PAIRS = 2**22
+
+
+class Pictured(Protocol):
+    """The pictures of one split, as far as it takes to recognise them."""
+
+    @property
+    def name(self) -> str:
+        """`<dataset>.<split>`."""
+
+    @property
+    def index(self) -> Array:
+        """Stable sample index, int64 [N]."""
+
+    @property
+    def content(self) -> Array:
+        """Hash of each decoded picture, int64 [N]."""
+
+    @property
+    def thumbnail(self) -> Array:
+        """uint8 [N, 16, 16]."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +100,7 @@ def near_duplicates(train: Array, test: Array) -> Array:
     return found
 
 
-def shared_pictures(train: Split, test: Split) -> SharedPictures:
+def shared_pictures(train: Pictured, test: Pictured) -> SharedPictures:
     """The test samples whose decoded picture is, or looks like, a training picture.
 
     Raises:

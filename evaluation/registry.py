@@ -10,7 +10,7 @@ from typing import Any
 
 from glofnd.registry import Entry
 
-__all__ = ["EVALUATIONS", "required"]
+__all__ = ["EVALUATIONS", "PAPER_EPOCHS", "READS_SHARDS", "required"]
 
 Schema = dict[str, Any]
 
@@ -38,21 +38,55 @@ _PROBE: dict[str, Schema] = {
     "together": {"type": ["string", "null"], "default": None},
 }
 
+_SPLITS: dict[str, Schema] = {key: schema for key, schema in _PROBE.items() if key != "together"}
+
+
+def _fractions(default: list[float]) -> Schema:
+    number = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+    return {"type": "array", "default": default, "minItems": 1, "items": number}
+
+
+READS_SHARDS = ("linear-paper", "fine-tuning", "discovery")
+"""Evaluations that read pictures from shards; the others read stored features."""
+
+PAPER_EPOCHS: dict[float, int] = {1: 90, 0.1: 285, 0.01: 900, 0.001: 900}
+"""Epochs of the paper's linear evaluation by share of the labels."""
+
 EVALUATIONS: dict[str, Entry] = {
     "linear": Entry(
         "evaluation.tasks:LinearTask",
         {
             **_PROBE,
-            "fractions": {
-                "type": "array",
-                "default": [1, 0.1, 0.01, 0.001],
-                "minItems": 1,
-                "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-            },
+            "fractions": _fractions([1, 0.1, 0.01, 0.001]),
             "draws": _counts([1, 2, 5, 10]),
         },
     ),
     "transfer": Entry("evaluation.tasks:TransferTask", _PROBE),
+    "linear-paper": Entry(
+        "evaluation.tasks:LinearPaperTask",
+        {
+            **_SPLITS,
+            "fractions": _fractions([1, 0.1, 0.01, 0.001]),
+            "epochs": {**_counts([]), "type": ["array", "null"], "default": None},
+        },
+    ),
+    "transfer-paper": Entry("evaluation.tasks:TransferPaperTask", _SPLITS),
+    "fine-tuning": Entry(
+        "evaluation.tasks:FineTuningTask",
+        {
+            **_SPLITS,
+            "fractions": _fractions([1, 0.1, 0.01]),
+            "draws": _counts([1, 1, 1]),
+            "epochs": _counts([20, 40, 100]),
+            "learning_rates": {
+                "type": "array",
+                "default": [0.0003, 0.001, 0.003],
+                "minItems": 1,
+                "items": {"type": "number", "exclusiveMinimum": 0},
+            },
+            "batch_size": {"type": "integer", "default": 256, "minimum": 2},
+        },
+    ),
     "zero-shot": Entry(
         "evaluation.tasks:ZeroShotTask",
         {

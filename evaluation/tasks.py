@@ -8,15 +8,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from evaluation.registry import EVALUATIONS, required
+from evaluation.registry import EVALUATIONS, PAPER_EPOCHS, required
 from glofnd.registry import load
 
 __all__ = [
     "DiscoveryTask",
+    "FineTuningTask",
+    "LinearPaperTask",
     "LinearTask",
     "ProbeTask",
     "RetrievalTask",
+    "SplitTask",
     "TaskError",
+    "TransferPaperTask",
     "TransferTask",
     "ZeroShotTask",
     "parse_task",
@@ -35,17 +39,26 @@ def _one_of(key: str, value: object, choices: tuple[str, ...]) -> None:
         raise TaskError(f"{key}: {value!r} is not one of {', '.join(choices)}")
 
 
+def _check_fractions(fractions: tuple[float, ...], **per_fraction: tuple[int, ...]) -> None:
+    """Shares of the labels, and what needs one positive number for each."""
+    if not all(0 < fraction <= 1 for fraction in fractions):
+        raise TaskError(f"fractions: each must be in (0, 1], got {list(fractions)}")
+    if len(set(fractions)) != len(fractions):
+        raise TaskError(f"fractions: {list(fractions)} names one twice")
+    for key, values in per_fraction.items():
+        if len(values) < len(fractions) or min(values) < 1:
+            raise TaskError(f"{key}: needs one positive number per fraction ({len(fractions)})")
+
+
 @dataclass(frozen=True)
-class ProbeTask:
-    """Classification on frozen features: fit on split `train`, test once on split `test`.
+class SplitTask:
+    """Classification: fit on split `train`, test on split `test`.
 
     Attributes:
         dataset: data set id.
         train, test: splits.
         label: label field to predict.
-        metric: the data set's usual score, `top1` or `mean-per-class`; C is chosen by it.
-        together: label field whose equal samples never stand on both sides of a validation fold (the concept, where one
-            is drawn by several vendors and the test set has other concepts); `None` for none.
+        metric: the data set's usual score, `top1` or `mean-per-class`; what is chosen is chosen by it.
     """
 
     dataset: str
@@ -53,12 +66,23 @@ class ProbeTask:
     test: str = "test"
     label: str = "label"
     metric: str = "top1"
-    together: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("metric", self.metric, METRICS)
         if self.train == self.test:
             raise TaskError(f"test: {self.test!r} is the split that is trained on; a test sample must not be seen")
+
+
+@dataclass(frozen=True)
+class ProbeTask(SplitTask):
+    """Classification on frozen features, tested once.
+
+    Attributes:
+        together: label field whose equal samples never stand on both sides of a validation fold (the concept, where one
+            is drawn by several vendors and the test set has other concepts); `None` for none.
+    """
+
+    together: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +101,77 @@ class LinearTask(ProbeTask):
         super().__post_init__()
         object.__setattr__(self, "fractions", tuple(self.fractions))
         object.__setattr__(self, "draws", tuple(self.draws[: len(self.fractions)]))
-        if not all(0 < fraction <= 1 for fraction in self.fractions):
-            raise TaskError(f"fractions: each must be in (0, 1], got {list(self.fractions)}")
-        if len(set(self.fractions)) != len(self.fractions):
-            raise TaskError(f"fractions: {list(self.fractions)} names one twice")
-        if len(self.draws) < len(self.fractions) or min(self.draws) < 1:
-            raise TaskError(f"draws: needs one positive number per fraction ({len(self.fractions)})")
+        _check_fractions(self.fractions, draws=self.draws)
 
 
 @dataclass(frozen=True)
 class TransferTask(ProbeTask):
     """Logistic regression on another data set, all labels (METHOD: the transfer protocol)."""
+
+
+@dataclass(frozen=True)
+class LinearPaperTask(SplitTask):
+    """The paper's linear evaluation, which picks the best epoch on the test set.
+
+    Attributes:
+        fractions: shares of the training labels, each in (0, 1].
+        epochs: one number per fraction; `None` takes the paper's.
+    """
+
+    fractions: tuple[float, ...] = (1, 0.1, 0.01, 0.001)
+    epochs: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "fractions", tuple(self.fractions))
+        object.__setattr__(self, "epochs", None if self.epochs is None else tuple(self.epochs))
+        strange = [fraction for fraction in self.fractions if self.epochs is None and fraction not in PAPER_EPOCHS]
+        if strange:
+            known = ", ".join(f"{fraction:g}" for fraction in PAPER_EPOCHS)
+            raise TaskError(f"epochs: the paper has none for fraction {strange[0]:g} (it has {known}); give them")
+        _check_fractions(self.fractions, epochs=self.epochs_of())
+
+    def epochs_of(self) -> tuple[int, ...]:
+        """Epochs of every fraction."""
+        if self.epochs is None:
+            return tuple(PAPER_EPOCHS[fraction] for fraction in self.fractions)
+        return self.epochs[: len(self.fractions)]
+
+
+@dataclass(frozen=True)
+class TransferPaperTask(SplitTask):
+    """The paper's transfer, which picks C on the test set."""
+
+
+@dataclass(frozen=True)
+class FineTuningTask(SplitTask):
+    """Encoder and linear layer trained together.
+
+    Attributes:
+        fractions: shares of the training labels, each in (0, 1].
+        draws: random subsets per fraction, averaged.
+        epochs: one number per fraction.
+        learning_rates: to choose from on training labels; of too few labels to choose on, the middle one is taken.
+        batch_size: most pictures of a step.
+    """
+
+    fractions: tuple[float, ...] = (1, 0.1, 0.01)
+    draws: tuple[int, ...] = (1, 1, 1)
+    epochs: tuple[int, ...] = (20, 40, 100)
+    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003)
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "fractions", tuple(self.fractions))
+        for key in ("draws", "epochs"):
+            object.__setattr__(self, key, tuple(getattr(self, key)[: len(self.fractions)]))
+        object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
+        _check_fractions(self.fractions, draws=self.draws, epochs=self.epochs)
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise TaskError(f"learning_rates: needs positive numbers, got {list(self.learning_rates)}")
+        if self.batch_size < 2:
+            raise TaskError(f"batch_size: must be at least 2, got {self.batch_size}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluation.naming import TaskNameError, suffixes
 from evaluation.prompts import template_names
-from evaluation.registry import EVALUATIONS
+from evaluation.registry import EVALUATIONS, PAPER_EPOCHS
 from glofnd.data.catalogue import DATASETS, Dataset, configured
 from workflow.schema import nearest
 
@@ -181,9 +181,13 @@ def _options(config: Config, name: str, evaluation: str, where: str, task: Confi
         labels = _entry(config, task["dataset"]).labels
         if together not in labels:
             yield f"{where}.together: data set {task['dataset']} has no label {together!r}; {nearest(together, labels)}"
-    fractions, draws = task.get("fractions", []), task.get("draws", [])
-    if len(draws) < len(fractions):
-        yield f"{where}.draws: needs one number for each of the {len(fractions)} fractions, has {len(draws)}"
+    fractions = task.get("fractions", [])
+    for key in ("draws", "epochs"):
+        if task.get(key) is not None and len(task[key]) < len(fractions):
+            yield f"{where}.{key}: needs one number for each of the {len(fractions)} fractions, has {len(task[key])}"
+    if evaluation == "linear-paper" and task["epochs"] is None:
+        for fraction in (fraction for fraction in fractions if fraction not in PAPER_EPOCHS):
+            yield f"{where}.epochs: the paper has none for a share of {fraction:g}; give one for each fraction"
     if len(set(fractions)) < len(fractions):
         yield f"{where}.fractions: the same share stands there twice"
     if "templates" in task and task["templates"] not in template_names():

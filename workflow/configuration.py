@@ -14,7 +14,7 @@ from typing import Any
 
 from workflow.checks import contradictions
 from workflow.schema import filled, problems, typed
-from workflow.vocabulary import schema_for
+from workflow.vocabulary import PAPER, PROTOCOLS, schema_for
 
 __all__ = ["ConfigError", "resolve", "resolve_or_exit"]
 
@@ -78,4 +78,22 @@ def _chosen(config: Config) -> Config:
         for key in ("objectives", "detectors", "evaluations"):
             if key in experiment:
                 experiment[key] = _switched(experiment[key])
+        if isinstance(experiment.get("evaluations"), dict):
+            experiment["evaluations"] = _by_protocol(experiment["evaluations"])
     return chosen
+
+
+def _by_protocol(evaluations: Config) -> Config:
+    """Tasks with `protocol: paper` as tasks of the evaluation that follows the paper, whose results stand apart."""
+    found: Config = {}
+    for name, tasks in evaluations.items():
+        if name not in PAPER or not isinstance(tasks, list):
+            found.setdefault(name, tasks)
+            continue
+        for task in tasks:
+            asked = task.get("protocol") if isinstance(task, dict) else None
+            plain = {k: v for k, v in task.items() if k != "protocol"} if asked in PROTOCOLS else task
+            found.setdefault(PAPER[name] if asked == "paper" else name, []).append(plain)
+        if not tasks:
+            found[name] = tasks
+    return found

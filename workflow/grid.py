@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from evaluation.registry import READS_SHARDS
 from glofnd.registry import EXECUTION, first_touch
 
 __all__ = ["BASELINE", "Grid", "Run", "Trunk"]
@@ -165,7 +166,9 @@ class Grid:
         if run.kind == "method":
             return asked
         texts = experiment["modality"] == "bimodal" and run.detector == "random-init"
-        possible = ("linear", "transfer", *(("zero-shot", "retrieval") if texts else ()))
+        possible = ["linear", "transfer", "transfer-paper"]
+        if run.detector == "random-init":
+            possible += ["linear-paper", "fine-tuning", *(("zero-shot", "retrieval") if texts else ())]
         return [name for name in asked if name in possible]
 
     def tasks(self, run: Run, evaluation: str) -> list[Config]:
@@ -178,7 +181,7 @@ class Grid:
         pairs = {
             (task["dataset"], task[key]): None
             for evaluation in self.evaluations(run)
-            if evaluation != "discovery"
+            if evaluation not in READS_SHARDS
             for task in self.tasks(run, evaluation)
             for key in ("train", "test", "split")
             if key in task

@@ -107,7 +107,7 @@ class Jobs:
         return [f"{self.grid.run_folder(found)}/checkpoint.pt"] if found.kind == "method" else []
 
     def feature_source(self, run: str) -> str:
-        """Where features come from, as options: a checkpoint, or a baseline with the config that shapes it."""
+        """What is evaluated, as options: a checkpoint, or a baseline with the config that shapes it."""
         found = self.grid.run(run)
         if found.kind == "method":
             return self.option("--checkpoint", f"{self.grid.run_folder(found)}/checkpoint.pt")
@@ -132,7 +132,8 @@ class Jobs:
     def task_manifests(self, run: str, evaluation: str) -> list[str]:
         """Manifests of the shards that an evaluation reads itself."""
         tasks = self.grid.tasks(self.grid.run(run), evaluation)
-        return list(dict.fromkeys(self.manifest(task["dataset"], task["split"]) for task in tasks))
+        splits = [(task["dataset"], task[key]) for task in tasks for key in ("train", "test", "split") if key in task]
+        return list(dict.fromkeys(self.manifest(*split) for split in splits))
 
     def task_options(self, run: str, evaluation: str) -> str:
         """Every task of an evaluation as an option."""

@@ -14,7 +14,7 @@ from glofnd.data.catalogue import DATASETS, Dataset, configured
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, Entry
 from workflow.schema import Schema, nearest
 
-__all__ = ["RULES", "schema_for"]
+__all__ = ["PAPER", "PROTOCOLS", "RULES", "schema_for"]
 
 RULES: dict[str, dict[str, int]] = {
     "fetch": {"mem_mb": 1000},
@@ -23,9 +23,16 @@ RULES: dict[str, dict[str, int]] = {
     "features": {"mem_mb": 2000},
     "discovery": {"mem_mb": 2000},
     "evaluate": {"mem_mb": 2000},
+    "tune": {"mem_mb": 3000},
     "collect": {"mem_mb": 2000},
 }
 """What can be given resources of its own, with what differs from the defaults."""
+
+PAPER = {"linear": "linear-paper", "transfer": "transfer-paper"}
+"""Evaluations that the paper does in its own way, and what they are then called."""
+
+PROTOCOLS = ("validated", "paper")
+"""What `protocol` may say in a task of those."""
 
 _LABEL = {
     "pattern": r"^[a-z0-9][a-z0-9.-]*\Z",
@@ -99,6 +106,8 @@ def _catalogued(datasets: dict[str, Any], dataset: object) -> Dataset | None:
 def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
     """Schema of one task; what it leaves out is what its data set usually has, or what the experiment trains on."""
     schema = _parameters(EVALUATIONS[name].parameters)
+    if name in PAPER and "protocol" in _mapping(task):
+        schema["properties"]["protocol"] = {"type": "string", "enum": list(PROTOCOLS)}
     usual: dict[str, Any] = {}
     if name == "discovery":
         usual = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}

@@ -126,6 +126,21 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{FASHION}/evaluations/linear/0/draws", [1], "linear[0].draws: needs one number for each of the 4 fractions"),
         (f"{FASHION}/evaluations/linear/0/fractions", [1, 1], "linear[0].fractions: the same share stands there twice"),
         (
+            f"{FASHION}/evaluations/linear",
+            [{"dataset": "fashion-mnist", "protocol": "papr"}],
+            "linear[0].protocol: unknown choice 'papr'; did you mean 'paper'?",
+        ),
+        (
+            f"{FASHION}/evaluations/linear",
+            [{"dataset": "fashion-mnist", "protocol": "paper", "fractions": [0.5]}],
+            "linear-paper[0].epochs: the paper has none for a share of 0.5; give one for each fraction",
+        ),
+        (
+            f"{FASHION}/evaluations/fine-tuning",
+            [{"dataset": "fashion-mnist", "epochs": [1]}],
+            "fine-tuning[0].epochs: needs one number for each of the 3 fractions, has 1",
+        ),
+        (
             f"{FASHION}/evaluations/transfer",
             [{"dataset": "digits"}, {"dataset": "digits", "metric": "mean-per-class"}],
             "transfer[1]: differs from task [0] on digits/test only in metric, which names no result",
@@ -203,6 +218,20 @@ def test_defaults_are_filled_in(config: dict[str, Any]) -> None:
     assert resolved["datasets"]["digits"]["dataset"] == "digits"
     assert resolved["resources"]["evaluate"]["threads"] == 1
     assert resolve(resolved) == resolved
+
+
+def test_the_papers_protocol_is_an_evaluation_of_its_own(config: dict[str, Any]) -> None:
+    evaluations = config["experiments"]["fashion-mnist"]["evaluations"]
+    evaluations["linear"] = [
+        {"dataset": "fashion-mnist", "protocol": "validated"},
+        {"dataset": "fashion-mnist", "protocol": "paper", "fractions": [0.1]},
+    ]
+    evaluations["transfer"] = [{"dataset": "digits", "protocol": "paper"}]
+    found = resolve(config)["experiments"]["fashion-mnist"]["evaluations"]
+    assert [task["dataset"] for task in found["linear"]] == ["fashion-mnist"]
+    assert (found["linear-paper"][0]["fractions"], found["linear-paper"][0]["epochs"]) == ([0.1], None)
+    assert "transfer" not in found and found["transfer-paper"][0]["dataset"] == "digits"
+    assert not any("protocol" in task for tasks in found.values() for task in tasks)
 
 
 def test_labels_default_to_what_the_data_set_has(config: dict[str, Any]) -> None:

@@ -111,6 +111,17 @@ def test_an_untrained_text_tower_is_evaluated_too() -> None:
     assert jobs.prompts("exp/baseline/raw-pixels/seed1") == ""
 
 
+def test_what_trains_on_pictures_reads_shards_and_no_features() -> None:
+    task = {"dataset": "digits", "train": "train", "test": "test"}
+    evaluations = {"linear-paper": [task], "fine-tuning": [task]}
+    jobs = Jobs(_config(DETECTORS, baselines=["raw-pixels", "random-init"], evaluations=evaluations))
+    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["linear-paper", "fine-tuning"]
+    assert jobs.grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == []
+    assert jobs.feature_splits("exp/sogclr/none/seed1") == ""
+    manifests = ["shards/digits/train/manifest.json", "shards/digits/test/manifest.json"]
+    assert jobs.task_manifests("exp/sogclr/none/seed1", "fine-tuning") == manifests
+
+
 def test_paths_follow_the_contract() -> None:
     grid = Grid(_config(DETECTORS))
     assert "results/runs/exp/sogclr/oracle/seed2/metrics.json" in grid.training_metrics()

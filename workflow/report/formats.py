@@ -32,6 +32,9 @@ _MINUS = "\N{MINUS SIGN}"
 _EVALUATIONS = {
     "linear": "Linear probe",
     "transfer": "Transfer",
+    "linear-paper": "Linear evaluation of the paper",
+    "transfer-paper": "Transfer of the paper",
+    "fine-tuning": "Fine-tuning",
     "zero-shot": "Zero-shot classification",
     "retrieval": "Image-text retrieval",
     "discovery": "False-negative discovery",

@@ -36,7 +36,7 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/{{evaluation}}/{{run}}.tsv"
     wildcard_constraints:
-        evaluation="(?!discovery|features)[a-z-]+",
+        evaluation="(?!discovery|features|linear-paper|fine-tuning)[a-z-]+",
     priority: 10
     threads: RESOURCES["evaluate"]["threads"]
     resources:
@@ -51,6 +51,37 @@ rule evaluate:
     shell:
         "python -m evaluation {wildcards.evaluation} --features {params.features:q} {params.tasks}"
         " --out {params.out:q} --threads {threads} 2>&1 | tee {log:q} >&2"
+
+
+# Trains on pictures: the frozen features cannot serve.
+rule tune:
+    input:
+        manifests=lambda wildcards: JOBS.task_manifests(
+            wildcards.run, wildcards.evaluation
+        ),
+        checkpoint=lambda wildcards: JOBS.checkpoint(wildcards.run),
+    output:
+        metrics=f"{RESULTS}/runs/{{run}}/{{evaluation}}/metrics.json",
+    log:
+        f"{RESULTS}/logs/{{evaluation}}/{{run}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{evaluation}}/{{run}}.tsv"
+    wildcard_constraints:
+        evaluation="linear-paper|fine-tuning",
+    priority: 10
+    threads: RESOURCES["tune"]["threads"]
+    resources:
+        **resources_of(RESOURCES["tune"]),
+    params:
+        source=lambda wildcards: JOBS.feature_source(wildcards.run),
+        tasks=lambda wildcards: JOBS.task_options(wildcards.run, wildcards.evaluation),
+        out=lambda wildcards, output: JOBS.folder(output.metrics),
+        shards=SHARDS,
+    message:
+        "Evaluating {wildcards.run}: {wildcards.evaluation}"
+    shell:
+        "python -m evaluation {wildcards.evaluation} {params.source} --shards {params.shards:q} {params.tasks}"
+        " --out {params.out:q} --threads {threads} --workers {threads} 2>&1 | tee {log:q} >&2"
 
 
 rule discovery:
