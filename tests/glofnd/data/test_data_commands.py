@@ -3,12 +3,15 @@ import subprocess
 import sys
 
 import numpy as np
+import published_trees as trees
 import pytest
 from jsonschema import Draft202012Validator
 
+from evaluation.prompts import template_names
 from glofnd.data.__main__ import main
 from glofnd.data.catalogue import DATASETS, SOURCES, load, resolved
 from glofnd.data.manifest import read_manifest
+from glofnd.data.sources.archives import Published
 from glofnd.data.stream import ShardStream
 from glofnd.files import read_json, sha256, write_json
 
@@ -71,6 +74,39 @@ def test_a_source_that_is_missing_or_changed_is_refused(digits, tmp_path, capsys
     assert "labels.npy: missing or changed since it was fetched" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            {"dataset": "stanford-cars"},
+            "datasets.stanford-cars.path: missing; Stanford Cars' own host is gone: get cars",
+        ),
+        (
+            {"dataset": "flickr30k"},
+            "datasets.flickr30k.path: missing; Flickr30k needs a request: get the pictures from",
+        ),
+        ({"dataset": "coco-captions", "path": "HERE"}, "dataset_coco.json is missing; get train2014.zip"),
+        ({"dataset": "imagenet100", "path": "HERE"}, "HERE/val: no such folder; set `path` and `test`"),
+        ({"dataset": "food101", "path": "HERE"}, "meta/classes.txt is missing; leave `path` out to have it fetched"),
+        ({"dataset": "dtd", "path": "HERE/none"}, "none is missing; leave `path` out to have it fetched"),
+    ],
+)
+def test_what_must_be_got_by_hand_says_where(tmp_path, capsys, block, message):
+    block = {key: value.replace("HERE", str(tmp_path)) for key, value in block.items()}
+    assert shard(tmp_path / "out", config=block) == 2
+    error = capsys.readouterr().err
+    assert message.replace("HERE", str(tmp_path)) in error and error.count("\n") == 1
+
+
+def test_a_picture_that_is_missing_is_named(tmp_path, capsys):
+    trees.food101(tmp_path)
+    (tmp_path / "food-101/images/apple_pie/1003.jpg").unlink()
+    block = {"dataset": "food101", "path": str(tmp_path), "test_samples": 2, "shards": 1, "image_size": 8}
+    assert shard(tmp_path / "out", config=block) == 2
+    assert "apple_pie/1003.jpg is missing" in capsys.readouterr().err
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
 def test_bad_json_and_missing_name(tmp_path, capsys):
     for text, message in (("{", "not valid JSON"), ("[1]", "not a JSON object"), ("{}", "--name is missing")):
         with pytest.raises(SystemExit) as caught:
@@ -94,6 +130,12 @@ def test_catalogue_entries_are_complete(name):
     assert entry.source is None or entry.source in SOURCES
     assert entry.label in entry.labels and entry.class_names in entry.labels
     assert entry.metric in {"top1", "mean-per-class"}
+    assert entry.templates in template_names()
+    assert entry.source is not None or entry.parameters["path"]["description"] == entry.obtain != ""
+    if name not in {"folder", "webdataset"}:
+        assert set(entry.samples) == set(entry.splits) and min(entry.samples.values()) > 0
+        for split, count in entry.samples.items():
+            assert entry.parameters.get(f"{split}_samples", {}).get("default") in {None, count}
     for key, schema in entry.parameters.items():
         Draft202012Validator.check_schema(schema)
         if key != "path":
@@ -102,7 +144,10 @@ def test_catalogue_entries_are_complete(name):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_sources_are_complete(name):
-    assert callable(load(SOURCES[name].target)) and SOURCES[name].licence
+    fetch = load(SOURCES[name].target)
+    assert callable(fetch) and SOURCES[name].licence and SOURCES[name].homepage
+    if isinstance(fetch, Published):
+        assert DATASETS[name].download == sum(archive.bytes for archive in fetch.archives)
 
 
 def test_the_catalogue_needs_no_torch():

@@ -131,3 +131,29 @@ def test_folder_errors_name_the_path(tree):
     (tree / "train/empty").mkdir()
     with pytest.raises(ValueError, match=r"train/empty: no pictures"):
         folder.build(tree, "train", block(tree))
+
+
+def test_classes_of_all_splits_are_those_of_the_training_folder(tree):
+    (tree / "val/n00").mkdir()
+    Image.new("RGB", (9, 9)).save(tree / "val/n00/0.png")
+    with pytest.raises(ValueError, match=r"val/n00: is no class of .*train; remove it"):
+        folder.build(tree, "test", block(tree))
+    (tree / "val/n00").rename(tree / "val/.hidden")
+    assert len(folder.build(tree, "test", block(tree))) == 3
+    (tree / "val").rename(tree / "test")
+    assert folder.build(tree, "test", block(tree, test="test")).labels["label"] == [0, 1, 2]
+
+
+def test_one_folder_for_both_splits_is_divided(tree):
+    both = block(tree, test="train", test_share=0.34)
+    train, test = folder.build(tree, "train", both), folder.build(tree, "test", both)
+    assert test.labels["label"] == [0, 1, 2] and train.labels["label"] == [0, 0, 1, 1, 2, 2]
+    assert not set(train.payloads) & set(test.payloads)
+    root = folder.build(tree / "train", "train", block(tree, train=".", test=".", test_samples=3))
+    assert len(root) == 6
+
+
+def test_a_subset_of_a_folder(tree):
+    assert folder.build(tree, "train", block(tree, train_samples=3)).labels["label"] == [0, 1, 2]
+    with pytest.raises(ValueError, match="a subset of 10 samples was asked for, but there are only 9"):
+        folder.build(tree, "train", block(tree, train_samples=10))

@@ -1,6 +1,7 @@
 import io
 import tarfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 import webdataset
 from PIL import Image
-from tiny_data import tiny_split, write
+from tiny_data import picture, tiny_split, write
 
 from glofnd.data.split import Split, stratified
-from glofnd.data.writer import pair_counts, write_shards
+from glofnd.data.writer import _pictures, pair_counts, write_shards
 from glofnd.files import read_json, sha256
 
 
@@ -69,6 +70,31 @@ def test_several_processes_write_the_same_bytes(tmp_path, monkeypatch):
     write_shards(tiny_split(), tmp_path / "two", shards=3, head=head, tail=tail, processes=2)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+class Counted(Sequence):
+    """Payloads that note the largest index asked for."""
+
+    largest = -1
+
+    def __len__(self):
+        return 400
+
+    def __getitem__(self, index):
+        self.largest = max(self.largest, index)
+        return picture(index % 256)
+
+
+def test_few_pictures_are_under_way_at_once(monkeypatch):
+    """A data set larger than the memory is not read ahead of what is written."""
+    monkeypatch.setattr("glofnd.data.writer._PARALLEL_FROM", 1)
+    monkeypatch.setattr("glofnd.data.writer._CHUNK", 8)
+    payloads = Counted()
+    pictures = _pictures(replace(tiny_split(), payloads=payloads), 2)
+    for taken in range(1, 401):
+        assert next(pictures) == picture((taken - 1) % 256)
+        assert payloads.largest <= taken + 2 * 2 * 8
+    pictures.close()
 
 
 def _fail(payload):
