@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from glofnd.products import products
+
 __all__ = ["FILL", "Similarities", "Tile", "Workspace"]
 
 # Similarity that stands for "no candidate" (an anchor's own columns): below every threshold, and exp(FILL / tau) is 0.
@@ -35,43 +37,44 @@ class Workspace:
 class Similarities:
     """All similarities between a set of anchors and a set of candidates, made tile by tile.
 
-    Masks are floating point and written into one buffer: comparing into bool and filling under a bool mask are several
-    times slower on a CPU than the arithmetic they stand for, and fresh memory for each tile costs as much again.
-
     Args:
         anchors: unit vectors [V, B, D], V views of B samples.
-        candidates: unit vectors [G, C, D]; column (g, offset + i) belongs to the same sample as anchor i.
+        candidates: unit vectors [V, C, D]; column (g, offset + i) belongs to the same sample as anchor i.
         offset: position of the first anchor among the candidates.
         rows: anchors per tile.
-        workspace: where tiles live.
+        workspace: where masks live.
     """
 
     def __init__(self, anchors: Tensor, candidates: Tensor, offset: int, rows: int, workspace: Workspace) -> None:
         self.anchors, self.candidates, self.offset, self.workspace = anchors, candidates, offset, workspace
         self.views, self.batch, self.dim = anchors.shape
-        self.groups, self.columns = candidates.shape[0], candidates.shape[0] * candidates.shape[1]
-        self.negatives = self.columns - self.groups
+        self.columns = self.views * candidates.shape[1]
+        self.negatives = self.columns - self.views
         self.rows = min(rows, self.batch)
+        # One candidate per row, [V * C, D].
+        self.flat = candidates.view(-1, self.dim)
 
     def tiles(self) -> list[slice]:
         """The anchors, cut into tiles."""
         return [slice(start, min(start + self.rows, self.batch)) for start in range(0, self.batch, self.rows)]
 
+    def product(self, rows: slice) -> Tensor:
+        """The similarities of the anchors `rows`, own columns included: [V, t, V * C]."""
+        anchors = self.anchors[:, rows]
+        return products(anchors.reshape(-1, self.dim), self.flat).view(self.views, -1, self.columns)
+
     def tile(self, rows: slice) -> Tile:
-        """The similarities of the anchors `rows`; what an earlier tile held is overwritten."""
-        size = rows.stop - rows.start
-        shape = (self.views, size, self.columns)
-        count = self.views * size * self.columns
-        similarity, mask = (
-            self.workspace.take(name, count, self.anchors).view(shape) for name in ("similarity", "mask")
+        """The similarities of the anchors `rows`; an earlier tile's masks are overwritten."""
+        similarity = self.product(rows)
+        size, first = similarity.shape[1], self.offset + rows.start
+        group = self.columns // self.views
+        own = similarity.as_strided(
+            (self.views, self.views, size), (size * self.columns, group, self.columns + 1), first
         )
-        anchors = self.anchors[:, rows].reshape(-1, self.dim)
-        torch.mm(anchors, self.candidates.view(-1, self.dim).T, out=similarity.view(-1, self.columns))
-        first = self.offset + rows.start
-        grouped = similarity.view(self.views, size, self.groups, -1)
-        own = grouped[..., first : first + size].diagonal(dim1=1, dim2=3)
-        positive = torch.stack([own[view, (view + 1) % self.groups] for view in range(self.views)])
+        # A copy, of the entries of view v and group v + 1.
+        positive = own.flip(1).diagonal(dim1=0, dim2=1).mT
         own.fill_(FILL)
+        mask = self.workspace.take("mask", similarity.numel(), similarity).view(similarity.shape)
         return Tile(rows, similarity, mask, own, positive)
 
 
@@ -80,21 +83,21 @@ class Tile:
 
     Attributes:
         rows: which anchors.
-        similarity: [V, t, G * C]; an anchor's own columns hold `FILL`.
-        positive: similarity of each anchor's other view (or modality), [V, t]: view v goes with group (v + 1) mod G.
+        similarity: [V, t, V * C]; an anchor's own columns hold `FILL`.
+        positive: similarity of each anchor's other view (or modality), [V, t].
         negatives: negatives per row.
     """
 
     def __init__(self, rows: slice, similarity: Tensor, mask: Tensor, own: Tensor, positive: Tensor) -> None:
         self.rows, self.similarity, self._mask = rows, similarity, mask
-        # [V, G, t], a view of the anchors' own columns.
+        # [V, V, t], a view of the anchors' own columns.
         self._own, self.positive = own, positive
         self.views = similarity.shape[0]
         self.negatives = similarity.shape[2] - own.shape[1]
 
     def transposed(self) -> Tile:
-        """The same similarities, in the same memory, with candidates as anchors; for one view and one group, whole."""
-        assert self._own.shape[:2] == (1, 1) and self.similarity.shape[1] == self.similarity.shape[2]
+        """The same similarities, in the same memory, with candidates as anchors; for one view, whole."""
+        assert self.views == 1 and self.similarity.shape[1] == self.similarity.shape[2]
         return Tile(self.rows, self.similarity.mT, self._mask.mT, self._own, self.positive)
 
     def share_above(self, threshold: Tensor) -> Tensor:
@@ -104,7 +107,7 @@ class Tile:
         return self._mask.sum(-1).sum(0).to(threshold.dtype) / (self.views * self.negatives)
 
     def keep(self, threshold: Tensor) -> Tensor:
-        """1 where the similarity is at most the threshold ([V, t]), else 0: [V, t, G * C], until the next call."""
+        """1 where the similarity is at most the threshold ([V, t]), else 0: [V, t, V * C], until the next call."""
         bound = threshold.to(self.similarity.dtype).unsqueeze(-1)
         return torch.le(self.similarity, bound, out=self._mask)
 

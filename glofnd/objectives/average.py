@@ -36,20 +36,23 @@ class MovingAverage:
         self.new = self.old.clone()
         self.valid = torch.zeros_like(index, dtype=torch.bool)
 
-    def update(self, rows: slice, log_estimate: Tensor, empty: Tensor) -> Tensor:
+    def update(self, rows: slice, log_estimate: Tensor, empty: Tensor | None) -> Tensor:
         """log u of the anchors `rows` after the update, [V, t].
 
         Args:
             rows: which anchors, t of them.
             log_estimate: log of this batch's estimate, [V, t].
-            empty: rows without an estimate, bool [V, t]; they get the old log u.
+            empty: rows without an estimate, bool [V, t]; they get the old log u. None where there are none.
         """
-        old = self.old[rows].to(log_estimate.dtype).expand_as(log_estimate)
-        gamma = torch.tensor(self.gamma, dtype=torch.float64)
-        mixed = torch.logaddexp(torch.log1p(-gamma).item() + old, gamma.log().item() + log_estimate)
-        unseen = old <= (math.log(self.floor) if self.floor > 0 else -math.inf)
-        updated = torch.where(empty, old, torch.where(unseen, log_estimate, mixed))
-        views = (~empty).sum(0).to(updated.dtype)
+        old = self.old[rows].to(log_estimate.dtype)
+        mixed = torch.logaddexp(old + _log(1 - self.gamma), log_estimate + _log(self.gamma))
+        updated = torch.where(old <= _log(self.floor), log_estimate, mixed)
+        if empty is None:
+            self.new[rows] = _log_mean(updated)
+            self.valid[rows] = True
+            return updated
+        updated = torch.where(empty, old, updated)
+        views = (~empty).sum(0)
         total = updated.masked_fill(empty, -math.inf).logsumexp(0) - views.clamp_min(1).log()
         self.new[rows] = torch.where(views > 0, total.to(self.new.dtype), self.new[rows])
         self.valid[rows] = views > 0
@@ -58,3 +61,15 @@ class MovingAverage:
     def commit(self) -> None:
         """Write the new averages."""
         self.state.write(self.index, {"log_u": self.new}, self.valid)
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+def _log_mean(log_values: Tensor) -> Tensor:
+    """log of the mean over the first dimension, [V, t] -> [t]."""
+    total = log_values[0]
+    for view in log_values[1:]:
+        total = torch.logaddexp(total, view)
+    return total - math.log(len(log_values))

@@ -15,7 +15,7 @@ from glofnd.detectors.base import Batch, Detector
 from glofnd.detectors.none import KeepAll
 from glofnd.detectors.tile import FILL, Similarities, Workspace
 from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, contrast
-from glofnd.objectives.inputs import check, normalise
+from glofnd.objectives.inputs import Inputs, prepare
 from glofnd.objectives.paired import contrast_both
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
@@ -107,12 +107,9 @@ class Objective(nn.Module):
             ValueError: shapes that do not fit, an index out of range, or embeddings that are not finite; state is then
                 as before.
         """
-        index, labels = check(z1, z2, index, labels, self.num_samples, self.ranks)
         with torch.autocast(z1.device.type, enabled=False):
-            first, second = normalise(z1, z2)
-            temperature = self.current_temperature().to(first)
             compute = partial(self._compute, index, epoch, labels)
-            loss: Tensor = ClosedForm.apply(compute, first, second, temperature)
+            loss: Tensor = ClosedForm.apply(compute, z1, z2, self.current_temperature())
             return loss
 
     def distribute(self, group: dist.ProcessGroup | None = None, layout: str = "replicated") -> None:
@@ -193,24 +190,26 @@ class Objective(nn.Module):
             One `Inspection` per modality. Over several ranks: of this rank's samples among themselves; where state is
             sharded, all ranks must call it together.
         """
-        index, labels = check(z1, z2, index, labels, self.num_samples, None)
         with torch.autocast(z1.device.type, enabled=False):
-            both = torch.stack(normalise(z1, z2))
-        found = {}
+            return self._inspect(prepare(z1, z2, index, labels, self.num_samples, None), epoch)
+
+    def _inspect(self, inputs: Inputs, epoch: int | None) -> dict[str, Inspection]:
+        index, labels, found = inputs.index, inputs.labels, {}
+        everything = slice(0, index.numel())
         for name in self.modalities:
-            anchors, candidates = self._parts(name, both)
+            anchors, candidates = self._parts(name, inputs.unit)
             detector = self._detector(name)
             pairs = Similarities(anchors, candidates, 0, index.numel(), Workspace())
             when = detector.start_filter if epoch is None else epoch
             screening = detector.screen(self._batch(pairs, index, when, labels, labels, training=False))
-            tile = pairs.tile(slice(0, index.numel()))
+            tile = pairs.tile(everything)
             negative = tile.similarity != FILL
             dropped, threshold = torch.zeros_like(negative), None
             if screening is not None:
                 dropped = screening.keep(tile) == 0
                 threshold = screening.threshold(tile)
             found[name] = Inspection(
-                anchors.flatten(0, 1) @ candidates.flatten(0, 1).T,
+                pairs.product(everything).flatten(0, 1),
                 negative.flatten(0, 1),
                 dropped.flatten(0, 1),
                 None if threshold is None else threshold.flatten(),
@@ -245,7 +244,7 @@ class Objective(nn.Module):
         columns: Tensor | None,
         training: bool,
     ) -> Batch:
-        columns = None if columns is None else columns.repeat(pairs.groups)
+        columns = None if columns is None else columns.repeat(pairs.views)
         return Batch(index, epoch, pairs.negatives, training, labels, columns, self.ranks)
 
     def _compute(
@@ -253,14 +252,16 @@ class Objective(nn.Module):
         index: Tensor,
         epoch: int,
         labels: Tensor | None,
-        first: Tensor,
-        second: Tensor,
+        z1: Tensor,
+        z2: Tensor,
         temperature: Tensor,
-        with_gradient: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Loss, and its gradients with respect to `first`, `second` and `temperature`; state is written at the end."""
+        needed: tuple[bool, bool, bool],
+    ) -> tuple[Tensor | None, ...]:
+        """Loss, and its gradients with respect to `z1`, `z2` and `temperature`; state is written at the end."""
+        inputs = prepare(z1, z2, index, labels, self.num_samples, self.ranks)
+        index, labels, both = inputs.index, inputs.labels, inputs.unit
+        temperature = temperature.to(both)
         loss, d_temperature = self.extra(temperature)
-        both = torch.stack([first, second])
         everywhere, own, columns = both, slice(0, len(index)), labels
         if self.ranks is not None:
             everywhere = self.ranks.gather(both.transpose(0, 1)).transpose(0, 1).contiguous()
@@ -275,16 +276,21 @@ class Objective(nn.Module):
             screening = detector.screen(self._batch(pairs, index, epoch, labels, columns, self.training))
             criterion = self.criterion(name, index, epoch, temperature)
             to_anchors, to_candidates = self._parts(name, gradient)
-            into = Gradients(to_anchors[:, own], to_candidates, d_temperature) if with_gradient else None
-            sides.append(Side(pairs, criterion, screening, detector.treatment == "attract", into))
+            into = Gradients(to_anchors[:, own], to_candidates, d_temperature if needed[2] else None)
+            sides.append(
+                Side(pairs, criterion, screening, detector.treatment == "attract", into if any(needed) else None)
+            )
         if len(sides) == 2 and self.ranks is None and len(index) ** 2 <= self.matrix_size and not sides[0].attract:
             loss = loss + contrast_both(*sides)
         else:
             loss = loss + sum(contrast(side) for side in sides)
         if self.ranks is not None:
             loss, d_temperature = self.ranks.sum(torch.stack([loss, d_temperature])) / self.ranks.size
-            gradient = self.ranks.sum(gradient)[:, own] if with_gradient else gradient
+            gradient = self.ranks.sum(gradient)[:, own] if any(needed) else gradient
         if self.training:
             for side in sides:
                 side.commit()
-        return loss, gradient[0], gradient[1], d_temperature
+        if not any(needed):
+            return loss, None, None, None
+        d_z1, d_z2 = inputs.gradient(gradient)
+        return loss, d_z1.to(z1.dtype), d_z2.to(z2.dtype), d_temperature if needed[2] else None

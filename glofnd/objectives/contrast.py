@@ -8,6 +8,7 @@ gradients and forgotten: three matrix products, and memory for one tile, never f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from glofnd.detectors.base import Screening
 from glofnd.detectors.tile import Similarities, Tile
+from glofnd.products import products
 
-__all__ = ["ClosedForm", "Criterion", "Gradients", "Rows", "Side", "Terms", "contrast", "exponentials"]
+__all__ = ["ClosedForm", "Criterion", "Gradients", "Rows", "Side", "Terms", "contrast", "count", "exponentials"]
 
 # exp of this and its inverse leave room for sums and products in float32.
 LARGEST_EXPONENT = 60.0
+LOG2_E = math.log2(math.e)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Rows:
         positive: similarity of the anchor's other view (or other modality).
         alignment: mean similarity of all positives; differs from `positive` only under the treatment `attract`.
         negatives: negatives per row, before anything was dropped.
+        empty: rows without any negative left, bool; None where every row has some, which spares much work.
     """
 
     log_sum: Tensor
@@ -43,11 +47,11 @@ class Rows:
     positive: Tensor
     alignment: Tensor
     negatives: int
+    empty: Tensor | None
 
-    @property
-    def empty(self) -> Tensor:
-        """Rows without any negative left, bool [V, t]."""
-        return self.kept == 0
+    def where_kept(self, value: Tensor, otherwise: Tensor | float = 0.0) -> Tensor:
+        """`value`, and `otherwise` in empty rows."""
+        return value if self.empty is None else torch.where(self.empty, otherwise, value)
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,14 @@ class Criterion(Protocol):
 
 @dataclass(frozen=True)
 class Gradients:
-    """Where `contrast` adds its gradients: [V, B, D], [G, C, D] (may be the same memory) and a scalar."""
+    """Where `contrast` adds its gradients: [V, B, D], [V, C, D] (may be the same memory), and a scalar.
+
+    `temperature` is None where that is not learned by the optimiser.
+    """
 
     anchors: Tensor
     candidates: Tensor
-    temperature: Tensor
+    temperature: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -120,87 +127,99 @@ class Side:
 @torch.no_grad()
 def contrast(side: Side) -> Tensor:
     """Mean over anchors of the sum over views of an objective; adds its gradients to `side.gradients`."""
-    pairs, screening = side.pairs, side.screening
+    pairs, screening, gradients = side.pairs, side.screening, side.gradients
     if screening is not None and screening.prepass:
         for rows in pairs.tiles():
             screening.learn(pairs.tile(rows))
         screening.settle()
     loss = pairs.anchors.new_zeros(())
+    # Gradient with respect to the candidates, [D, V * C]: the layout in which a tile adds to it fastest.
+    pulled: Tensor | None = None
     for rows in pairs.tiles():
         tile = pairs.tile(rows)
         if screening is not None and screening.learning and not screening.prepass:
             screening.learn(tile)
         keep = screening.keep(tile) if screening is not None and screening.filtering else None
-        loss += _add_tile(side, tile, keep)
+        value, pull = _treat(side, tile, keep)
+        loss += value
+        if pull is not None:
+            pulled = pull if pulled is None else pulled.add_(pull)
+    if gradients is not None and pulled is not None:
+        gradients.candidates.add_(pulled.T.contiguous().view_as(gradients.candidates))
     return loss
 
 
-def _add_tile(side: Side, tile: Tile, keep: Tensor | None) -> Tensor:
+def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Value of a tile, and its gradient with respect to the candidates as `contrast` adds it up."""
     pairs, gradients, rows = side.pairs, side.gradients, tile.rows
     anchors = pairs.anchors[:, rows]
-    flat = pairs.candidates.view(-1, pairs.dim)
     tau = side.criterion.temperature(rows).to(anchors.dtype)
-    kept, alignment = torch.full_like(tile.positive, pairs.negatives), tile.positive
-    dropped = None
-    if keep is not None:
-        # Own columns count as kept, but have no weight.
-        kept = keep.sum(-1) - pairs.groups
-        if side.attract:
-            dropped = 1 - keep.view(-1, pairs.columns)
-            found = pairs.negatives - kept
-            attraction = (dropped @ flat).view_as(anchors)
-            alignment = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found)
-    empty = kept == 0
-
+    kept, empty = count(tile, keep)
+    alignment = tile.positive
+    if keep is not None and side.attract:
+        dropped, found = 1 - keep.view(-1, pairs.columns), pairs.negatives - kept
+        attraction = products(dropped, pairs.flat.T).view_as(anchors)
+        alignment = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found)
     weight, shift = exponentials(tile.similarity, keep, tau)
     total = weight.sum(-1)
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
-    pull = (weight.view(-1, pairs.columns) @ flat).view_as(anchors)
-    inverse = torch.where(empty, 0, 1 / total)
-    log_sum = torch.where(empty, -torch.inf, total.log() + shift)
+    pull = products(weight.view(-1, pairs.columns), pairs.flat.T).view_as(anchors)
+    inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
     mean = (anchors * pull).sum(-1) * inverse
 
-    terms = side.criterion.terms(rows, Rows(log_sum, mean, kept, tile.positive, alignment, pairs.negatives))
-    loss = terms.value.sum() / pairs.batch
+    statistics = Rows(total.log() + shift, mean, kept, tile.positive, alignment, pairs.negatives, empty)
+    terms = side.criterion.terms(rows, statistics)
+    value = terms.value.sum() / pairs.batch
     if gradients is None:
-        return loss
-    gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
-
-    scale = (terms.d_log_sum / tau * inverse / pairs.batch).to(anchors.dtype).unsqueeze(-1)
+        return value, None
+    if gradients.temperature is not None:
+        gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
+    scale = (terms.d_log_sum * inverse / (tau * pairs.batch)).unsqueeze(-1)
+    gradient = pull.mul_(scale)
+    to_candidates = products((anchors * scale).view(-1, pairs.dim).T, weight.view(-1, pairs.columns).T)
     to_positive = terms.d_alignment.expand_as(tile.positive) / pairs.batch
-    gradient = scale * pull
-    gradients.candidates.view(-1, pairs.dim).addmm_(
-        weight.view(-1, pairs.columns).T, (scale * anchors).view(-1, pairs.dim)
-    )
-    if dropped is not None:
+    if keep is not None and side.attract:
         to_positive = to_positive / (1 + found)
         share = to_positive.unsqueeze(-1)
-        gradient += share * attraction
-        gradients.candidates.view(-1, pairs.dim).addmm_(dropped.T, (share * anchors).view(-1, pairs.dim))
+        gradient.addcmul_(share, attraction)
+        to_candidates += products((anchors * share).view(-1, pairs.dim).T, dropped.T)
     if terms.d_positive is not None:
         to_positive = to_positive + terms.d_positive / pairs.batch
+    # View v is pulled towards the other view (or modality) of the same sample, and that towards it.
+    share = to_positive.unsqueeze(-1)
     own = slice(pairs.offset + rows.start, pairs.offset + rows.stop)
-    for view in range(pairs.views):
-        partner = (view + 1) % pairs.groups
-        share = to_positive[view].unsqueeze(-1).to(anchors.dtype)
-        gradient[view] += share * pairs.candidates[partner, own]
-        gradients.candidates[partner, own] += share * anchors[view]
-    gradients.anchors[:, rows] += gradient
-    return loss
+    gradients.candidates[:, own] += (share * anchors).flip(0)
+    gradients.anchors[:, rows] += gradient.addcmul_(share, pairs.candidates[:, own].flip(0))
+    return value, to_candidates
 
 
-def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(s / tau - shift) over kept candidates and 0 elsewhere, in the memory of `similarity`, and shift [V, t]."""
+def count(tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Negatives kept of each row, and which rows keep none (None: no row), both [V, t]."""
+    if keep is None:
+        kept = torch.full_like(tile.positive, tile.negatives)
+        return kept, None if tile.negatives else kept == 0
+    # Own columns count as kept, but have no weight.
+    kept = keep.sum(-1) - tile.views
+    empty = kept == 0
+    return kept, empty if bool(empty.any()) else None
+
+
+def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor | float]:
+    """exp(s / tau - shift) over kept candidates and 0 elsewhere, in the memory of `similarity`, and shift [V, t].
+
+    Powers of 2, since on a CPU they are computed four times as fast as powers of e, and to the same error.
+    """
     inverse = (1 / tau).unsqueeze(-1)
     if float(inverse.max()) <= LARGEST_EXPONENT:
-        weight = similarity.mul_(inverse).exp_()
-        return (weight if keep is None else weight.mul_(keep)), weight.new_zeros(())
+        weight = similarity.mul_(inverse * LOG2_E).exp2_()
+        return (weight if keep is None else weight.mul_(keep)), 0.0
     if keep is None:
         largest = similarity.amax(-1, keepdim=True)
-        return similarity.sub_(largest).mul_(inverse).exp_(), (largest * inverse).squeeze(-1)
+        return similarity.sub_(largest).mul_(inverse * LOG2_E).exp2_(), (largest * inverse).squeeze(-1)
     # The largest kept similarity: 1 + s is not negative, so what is dropped counts as -1.
     largest = torch.addcmul(keep, keep, similarity).amax(-1, keepdim=True) - 1
-    weight = similarity.sub_(largest).mul_(inverse).clamp_(max=LARGEST_EXPONENT).exp_().mul_(keep)
+    bound = LARGEST_EXPONENT * LOG2_E
+    weight = similarity.sub_(largest).mul_(inverse * LOG2_E).clamp_(max=bound).exp2_().mul_(keep)
     return weight, (largest * inverse).squeeze(-1)
 
 
@@ -208,9 +227,9 @@ class ClosedForm(torch.autograd.Function):
     """A scalar whose gradients are computed together with it."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> Tensor:
-        """`compute(*inputs, with_gradient)` gives the scalar and one gradient per input."""
-        loss, *gradients = compute(*inputs, any(ctx.needs_input_grad))
+    def forward(ctx: Any, compute: Callable[..., tuple[Tensor | None, ...]], *inputs: Tensor) -> Tensor | None:
+        """`compute(*inputs, needed)` gives the scalar and one gradient per input, None where that is not needed."""
+        loss, *gradients = compute(*inputs, ctx.needs_input_grad[1:])
         ctx.save_for_backward(*gradients)
         return loss
 
@@ -219,4 +238,4 @@ class ClosedForm(torch.autograd.Function):
         """The stored gradients, scaled; there is no second derivative."""
         if torch.is_grad_enabled():
             raise RuntimeError("the objectives of glofnd have no second derivative: call backward without create_graph")
-        return None, *(upstream * gradient for gradient in ctx.saved_tensors)
+        return None, *(None if g is None else (upstream * g).to(g.dtype) for g in ctx.saved_tensors)

@@ -30,17 +30,17 @@ class CrossEntropy:
 
     def terms(self, rows: slice, statistics: Rows) -> Terms:
         """Value and derivatives."""
-        tau, empty = self._temperature, statistics.empty
+        tau, kept = self._temperature, statistics.where_kept
         positive, alignment = statistics.positive / tau, statistics.alignment / tau
-        rest = statistics.log_sum + torch.where(empty, 0, (statistics.negatives / statistics.kept).log())
+        rest = statistics.log_sum + kept((statistics.negatives / statistics.kept).log())
         total = torch.logaddexp(positive, rest)
-        share = torch.where(empty, 0, (positive - total).exp())
+        share = kept((positive - total).exp())
         return Terms(
-            value=self.weight * (torch.where(empty, 0, total) - alignment),
+            value=self.weight * (kept(total) - alignment),
             d_log_sum=self.weight * (rest - total).exp(),
             d_alignment=-self.weight / tau,
             d_positive=self.weight * share / tau,
-            d_temperature=self.weight * torch.where(empty, 0, alignment - share * positive) / tau,
+            d_temperature=self.weight * kept(alignment - share * positive) / tau,
         )
 
     def commit(self) -> None:

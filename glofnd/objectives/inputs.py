@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from glofnd.ranks import Ranks
 
-__all__ = ["check", "normalise"]
+__all__ = ["Inputs", "prepare"]
+
+# Norms below this count as this.
+_SMALLEST_NORM = 1e-12
 
 
-def check(
+@dataclass(frozen=True)
+class Inputs:
+    """One batch, checked.
+
+    Attributes:
+        unit: both sets of embeddings with rows of unit length, [2, B, D], in float32 or wider.
+        norm: what they were divided by, [2, B, 1].
+        index: sample index, int64 [B], on the device of the embeddings.
+        labels: [B] on the same device, or None.
+    """
+
+    unit: Tensor
+    norm: Tensor
+    index: Tensor
+    labels: Tensor | None
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """Gradient with respect to the embeddings from that with respect to `unit`; overwrites its argument."""
+        along = (gradient * self.unit).sum(-1, keepdim=True)
+        return gradient.addcmul_(self.unit, along, value=-1).div_(self.norm)
+
+
+def prepare(
     z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None, num_samples: int, ranks: Ranks | None
-) -> tuple[Tensor, Tensor | None]:
-    """`index` and `labels` on the device of the embeddings, after everything has been found in order.
+) -> Inputs:
+    """The batch, after everything has been found in order.
 
     Raises:
         ValueError: what does not fit; on all ranks, if any rank's part of the batch does not.
@@ -22,20 +49,21 @@ def check(
     problem: ValueError | None = None
     try:
         _check_shapes(z1, z2, index, labels)
-        _check_values(z1, z2, index, num_samples)
+        _check_range(index, num_samples)
+        dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
+        unit = torch.stack([z1.to(dtype), z2.to(dtype)])
+        norm = torch.linalg.vector_norm(unit, dim=2, keepdim=True)
+        # One sum tells in nearly all cases; it may overflow although every entry is finite.
+        if not math.isfinite(float(norm.sum())):
+            _check_values(z1, z2, index)
     except ValueError as error:
         problem = error
     if ranks is not None:
         _agree(ranks, z1, problem, labels is not None)
     if problem is not None:
         raise problem
-    return index.long().to(z1.device), None if labels is None else labels.to(z1.device)
-
-
-def normalise(z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows of unit length, in float32 or the wider of both dtypes."""
-    dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
-    return functional.normalize(z1.to(dtype), dim=1), functional.normalize(z2.to(dtype), dim=1)
+    norm.clamp_(min=_SMALLEST_NORM)
+    return Inputs(unit.div_(norm), norm, index.long().to(z1.device), None if labels is None else labels.to(z1.device))
 
 
 def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> None:
@@ -52,13 +80,16 @@ def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) 
         raise ValueError("the batch is empty")
 
 
-def _check_values(z1: Tensor, z2: Tensor, index: Tensor, num_samples: int) -> None:
+def _check_range(index: Tensor, num_samples: int) -> None:
     low, high = (int(bound) for bound in torch.aminmax(index))
     if low < 0 or high >= num_samples:
         raise ValueError(f"sample index {low if low < 0 else high} is out of range: num_samples is {num_samples}")
+
+
+def _check_values(z1: Tensor, z2: Tensor, index: Tensor) -> None:
     for name, z in (("z1", z1), ("z2", z2)):
-        # One sum tells in nearly all cases; half precision may overflow in it although every entry is finite.
-        if not bool(torch.isfinite(z.detach().sum())) and not bool((finite := torch.isfinite(z).all(1)).all()):
+        finite = torch.isfinite(z).all(1)
+        if not bool(finite.all()):
             row = int((~finite).nonzero()[0])
             raise ValueError(f"{name} holds NaN or infinity for sample {int(index[row])}; no state was changed")
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glofnd.objectives.contrast import Rows, Side, exponentials
+from glofnd.objectives.contrast import Rows, Side, count, exponentials
+from glofnd.products import products
 
 __all__ = ["contrast_both"]
 
@@ -36,22 +37,22 @@ def contrast_both(image: Side, text: Side) -> Tensor:
             screening.learn(view)
             screening.settle()
         keep = screening.keep(view) if screening is not None and screening.filtering else None
-        kept = torch.full_like(view.positive, view.negatives) if keep is None else keep.sum(-1) - pairs.groups
-        empty = kept == 0
+        kept, empty = count(view, keep)
         tau = criterion.temperature(everything).to(view.similarity.dtype)
         memory = pairs.workspace.take(f"weight {len(weights)}", view.similarity.numel(), view.similarity)
         weight = memory.as_strided(view.similarity.shape, view.similarity.stride()).copy_(view.similarity)
         weight, shift = exponentials(weight, keep, tau)
         total = weight.sum(-1)
-        inverse = torch.where(empty, 0, 1 / total)
+        inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
         mean = view.weighted_sum(weight) * inverse
-        log_sum = torch.where(empty, -torch.inf, total.log() + shift)
-        terms = criterion.terms(everything, Rows(log_sum, mean, kept, view.positive, view.positive, view.negatives))
+        statistics = Rows(total.log() + shift, mean, kept, view.positive, view.positive, view.negatives, empty)
+        terms = criterion.terms(everything, statistics)
         loss += terms.value.sum() / pairs.batch
         if gradients is None:
             continue
-        gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
-        weights.append(weight.mul_((terms.d_log_sum / tau * inverse).to(weight.dtype).unsqueeze(-1)))
+        if gradients.temperature is not None:
+            gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
+        weights.append(weight.mul_((terms.d_log_sum / tau * inverse).unsqueeze(-1)))
         to_positive += terms.d_alignment
         if terms.d_positive is not None:
             to_positive += terms.d_positive
@@ -59,6 +60,6 @@ def contrast_both(image: Side, text: Side) -> Tensor:
         weight = weights[0].add_(weights[1].mT)[0]
         images, texts = pairs.anchors[0], pairs.candidates[0]
         share = to_positive[0].unsqueeze(-1)
-        gradients.anchors[0].add_(weight @ texts + share * texts, alpha=1 / pairs.batch)
-        gradients.candidates[0].add_(weight.T @ images + share * images, alpha=1 / pairs.batch)
+        gradients.anchors[0].add_(products(weight, texts.T) + share * texts, alpha=1 / pairs.batch)
+        gradients.candidates[0].add_(products(weight.T, images.T) + share * images, alpha=1 / pairs.batch)
     return loss

@@ -38,18 +38,18 @@ class Ratio:
 
     def terms(self, rows: slice, statistics: Rows) -> Terms:
         """Value and derivatives."""
-        tau, empty = self.temperature(rows), statistics.empty
+        tau = self.temperature(rows)
         alignment = statistics.alignment / tau
         log_h = statistics.log_sum - statistics.kept.clamp_min(1).log() - alignment
-        log_u = self.average.update(rows, log_h, empty)
+        log_u = self.average.update(rows, log_h, statistics.empty)
         guarded = torch.logaddexp(log_u, torch.full_like(log_u, math.log(EPSILON)))
-        ratio = torch.where(empty, 0, (log_h - guarded).exp())
+        ratio = statistics.where_kept((log_h - guarded).exp())
         scaled = self.scale(rows) * ratio
         value, d_temperature = self._observe(rows, statistics, log_u, ratio)
         return Terms(
-            value=value + torch.where(empty, -self.scale(rows) * alignment, scaled),
+            value=value + statistics.where_kept(scaled, -self.scale(rows) * alignment),
             d_log_sum=scaled,
-            d_alignment=-self.scale(rows) * torch.where(empty, 1, ratio) / tau,
+            d_alignment=-self.scale(rows) * statistics.where_kept(ratio, 1) / tau,
             d_temperature=d_temperature + scaled * alignment / tau,
         )
 
@@ -96,5 +96,5 @@ class SharedRatio(Ratio):
         return self.temperature(rows)
 
     def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        half = torch.where(statistics.empty, 0, log_u) / 2
+        half = statistics.where_kept(log_u) / 2
         return self.temperature(rows) * half, half

@@ -68,12 +68,12 @@ class GlobalContrast:
         """Value and derivatives."""
         log_mean = statistics.log_sum - statistics.kept.clamp_min(1).log()
         log_u = self.average.update(rows, log_mean, statistics.empty)
-        ratio = torch.where(statistics.empty, 0, (log_mean - log_u).exp())
+        ratio = statistics.where_kept((log_mean - log_u).exp())
         self._observe(rows, statistics, log_u, ratio)
         return Terms(
             value=ratio * statistics.mean - statistics.alignment,
             d_log_sum=ratio * self.temperature(rows),
-            d_alignment=-torch.ones_like(ratio),
+            d_alignment=torch.full_like(ratio, -1),
         )
 
     def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:

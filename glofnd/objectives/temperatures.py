@@ -58,13 +58,16 @@ class BatchTemperatures:
         self.new = self.tau.clone()
         self.valid = torch.zeros_like(index, dtype=torch.bool)
 
-    def update(self, rows: slice, gradient: Tensor, empty: Tensor) -> None:
+    def update(self, rows: slice, gradient: Tensor, empty: Tensor | None) -> None:
         """Take in the derivative of the row loss without rho, [V, t]; empty rows do not count."""
-        views = (~empty).sum(0)
-        g = gradient.masked_fill(empty, 0).sum(0) / views.clamp_min(1) + self.rule.rho
+        if empty is None:
+            g, valid = gradient.mean(0) + self.rule.rho, torch.ones_like(self.valid[rows])
+        else:
+            views = (~empty).sum(0)
+            g, valid = gradient.masked_fill(empty, 0).sum(0) / views.clamp_min(1) + self.rule.rho, views > 0
         velocity = torch.lerp(g.to(self.velocity.dtype), self.velocity[rows], self.rule.momentum)
         moved = (self.tau[rows] - self.rule.lr * velocity).clamp(self.rule.low, self.rule.high)
-        self.velocity[rows], self.new[rows], self.valid[rows] = velocity, moved, views > 0
+        self.velocity[rows], self.new[rows], self.valid[rows] = velocity, moved, valid
 
     def commit(self) -> None:
         """Write the new temperatures."""
