@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
+from workflow.binds import warn_of_unseen
 from workflow.configuration import resolve_or_exit
 from workflow.farewell import farewell
 from workflow.jobs import Jobs
@@ -22,6 +23,7 @@ report: "workflow/report/workflow.rst"
 
 
 BENCHMARK = resolve_or_exit(config)
+warn_of_unseen(workflow, BENCHMARK["paths"])
 JOBS = Jobs(BENCHMARK)
 RESOURCES = BENCHMARK["resources"]
 RAW, SHARDS, RESULTS = (BENCHMARK["paths"][key] for key in ("raw", "shards", "results"))
