@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-__all__ = ["Ranks"]
+__all__ = ["Delivery", "Ranks"]
+
+# Where a device's tensors go over another backend (or device), rows are gathered from everybody instead.
+_ALL_TO_ALL = {("cpu", "gloo"), ("cpu", "mpi"), ("cuda", "nccl"), ("cuda", "ucc"), ("cpu", "ucc")}
 
 
 class Ranks:
@@ -38,3 +41,57 @@ class Ranks:
     def part(self, size: int) -> slice:
         """Which rows of something gathered are this rank's, each rank holding `size`."""
         return slice(self.rank * size, (self.rank + 1) * size)
+
+    def exchange(self, rows: Tensor, sent: list[int], received: list[int]) -> Tensor:
+        """Rows [sum(sent), ...] for rank 0, then for rank 1, ...; returns those for this rank, in the order of ranks.
+
+        Args:
+            rows: the first `sent[0]` rows go to rank 0, the next `sent[1]` to rank 1, and so on.
+            sent: rows for each rank.
+            received: rows from each rank, as the others' `sent` say.
+        """
+        rows = rows.detach().contiguous()
+        if self._all_to_all(rows.device.type):
+            found = rows.new_empty((sum(received), *rows.shape[1:]))
+            dist.all_to_all_single(found, rows, received, sent, group=self.group)
+            return found
+        plan = self.gather(torch.tensor([sent], device=rows.device)).tolist()
+        longest = max(sum(row) for row in plan)
+        padded = torch.cat([rows, rows.new_zeros((longest - len(rows), *rows.shape[1:]))])
+        parts = self.gather(padded).view(self.size, longest, *rows.shape[1:])
+        starts = [sum(row[: self.rank]) for row in plan]
+        return torch.cat([part[at : at + n] for part, at, n in zip(parts, starts, received, strict=True)])
+
+    def _all_to_all(self, device: str) -> bool:
+        # "cpu:gloo,cuda:nccl"
+        backends = dict(entry.split(":") for entry in dist.get_backend_config(self.group).split(","))
+        return (device, backends.get(device)) in _ALL_TO_ALL
+
+
+class Delivery:
+    """The way of rows to the ranks that own them, and of answers back; all ranks make and use it together.
+
+    Every rank sends and receives its own rows alone: O(batch / ranks) where owners are spread evenly.
+
+    Args:
+        ranks: the processes.
+        owner: rank to which each row goes, int64 [b].
+    """
+
+    def __init__(self, ranks: Ranks, owner: Tensor) -> None:
+        self.ranks = ranks
+        self.order = owner.argsort(stable=True)
+        sent = owner.bincount(minlength=ranks.size)
+        ones = [1] * ranks.size
+        self.sent, self.received = sent.tolist(), ranks.exchange(sent, ones, ones).tolist()
+
+    def send(self, rows: Tensor) -> Tensor:
+        """Hand [b, ...] to the owners; returns what this rank owns, [r, ...], by sender and then by its order."""
+        return self.ranks.exchange(rows[self.order], self.sent, self.received)
+
+    def answer(self, rows: Tensor) -> Tensor:
+        """Hand back [r, ...], one answer for each row received; returns [b, ...]."""
+        answers = self.ranks.exchange(rows, self.received, self.sent)
+        found = torch.empty_like(answers)
+        found[self.order] = answers
+        return found

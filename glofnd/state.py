@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from glofnd.ranks import Ranks
+from glofnd.ranks import Delivery, Ranks
 
 __all__ = ["LAYOUTS", "SampleState"]
 
@@ -19,7 +19,8 @@ class SampleState(nn.Module):
 
     Over several ranks (`distribute`) every rank reads and writes its own part of the batch, and all updates count.
     `replicated`: each rank keeps all rows and applies the updates of all ranks. `sharded`: rank r of W keeps the rows
-    r, r + W, r + 2W, ...; reading then asks the owners, so all ranks must read together.
+    r, r + W, r + 2W, ...; reading then asks the owners and writing tells them (`Delivery`), so all ranks must do both
+    together.
 
     Args:
         num_samples: samples in the data set; valid indices are 0 ... num_samples - 1.
@@ -67,17 +68,10 @@ class SampleState(nn.Module):
         names = names or self.columns
         if self.ranks is None or not self.sharded:
             return {name: self.column(name)[index] for name in names}
-        everywhere = self.ranks.gather(index)
-        mine = everywhere % self.ranks.size == self.ranks.rank
-        rows = torch.where(mine, everywhere // self.ranks.size, 0)
-        found = torch.stack([torch.where(mine, self._local(name)[rows], 0) for name in names])
-        found = self.ranks.sum(found)[:, self.ranks.part(len(index))]
-        return dict(zip(names, found, strict=True))
-
-    def _local(self, name: str) -> Tensor:
-        column = self.column(name)
-        # A rank may own nothing when there are more ranks than samples.
-        return column if len(column) else column.new_zeros(1)
+        delivery = Delivery(self.ranks, index % self.ranks.size)
+        rows = delivery.send(index) // self.ranks.size
+        found = delivery.answer(torch.stack([self.column(name)[rows] for name in names], dim=1))
+        return dict(zip(names, found.unbind(1), strict=True))
 
     @torch.no_grad()
     def write(self, index: Tensor, values: dict[str, Tensor], valid: Tensor | None = None) -> None:
@@ -91,17 +85,19 @@ class SampleState(nn.Module):
             values: name -> [B].
             valid: bool [B]; occurrences that are False are ignored. All count when absent.
         """
-        if self.ranks is not None:
+        if self.ranks is not None and self.sharded:
+            if valid is not None:
+                index, values, valid = index[valid], {name: value[valid] for name, value in values.items()}, None
+            delivery = Delivery(self.ranks, index % self.ranks.size)
+            table = torch.stack([value.to(self.column(name).dtype) for name, value in values.items()], dim=1)
+            index = delivery.send(index) // self.ranks.size
+            values = dict(zip(values, delivery.send(table).unbind(1), strict=True))
+        elif self.ranks is not None:
             index = self.ranks.gather(index)
             values = {name: self.ranks.gather(value) for name, value in values.items()}
             valid = None if valid is None else self.ranks.gather(valid.to(torch.uint8)).bool()
-            if self.sharded:
-                mine = index % self.ranks.size == self.ranks.rank
-                valid = mine if valid is None else valid & mine
         if valid is not None and not bool(valid.all()):
             index, values = index[valid], {name: value[valid] for name, value in values.items()}
-        if self.ranks is not None and self.sharded:
-            index = index // self.ranks.size
         self._store(index, values)
 
     def _store(self, index: Tensor, values: dict[str, Tensor]) -> None:

@@ -17,6 +17,8 @@ from torch import nn
 
 from glofnd.detectors import build_detector
 from glofnd.objectives import build_objective
+from glofnd.ranks import Delivery, Ranks
+from glofnd.state import SampleState
 
 SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 2
 DETECTORS = {
@@ -96,6 +98,27 @@ def refusals(rank, ranks):
     return messages
 
 
+def exchanged():
+    """A sharded table after one write, by both ways of exchange, beside what one process would hold."""
+    ranks = Ranks()
+    index = torch.randint(SAMPLES, (BATCH,), generator=torch.Generator().manual_seed(ranks.rank))
+    values = {"a": torch.arange(BATCH) + 100.0 * ranks.rank, "b": -torch.arange(BATCH).float()}
+    valid = torch.arange(BATCH) % 3 > 0
+    whole = SampleState(SAMPLES, a=-1.0, b=-2.0)
+    everything = {name: ranks.gather(value) for name, value in values.items()}
+    whole.write(ranks.gather(index), everything, ranks.gather(valid.byte()).bool())
+    same = []
+    for direct in (True, False):
+        ranks._all_to_all = lambda device, direct=direct: direct
+        sharded = SampleState(SAMPLES, a=-1.0, b=-2.0)
+        sharded.distribute(ranks, "sharded")
+        sharded.write(index, values, valid)
+        for name in whole.columns:
+            same.append(torch.equal(sharded.whole(name), whole.column(name)))
+            same.append(torch.equal(sharded.read(index)[name], whole.column(name)[index]))
+    return {"same": same, "received": sum(Delivery(ranks, torch.arange(BATCH) % ranks.size).received)}
+
+
 def work(rank, ranks, store, result):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
     part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
@@ -112,6 +135,7 @@ def work(rank, ranks, store, result):
                 distances = {name: distance(got[name], expected[name]) for name in got}
                 found[f"{objective} {detector} {layout}"] = {"distances": distances, "rows": rows}
     found["refusals"] = refusals(rank, ranks)
+    found["exchange"] = exchanged()
     Path(f"{result}.{rank}").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()

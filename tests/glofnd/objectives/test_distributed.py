@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.glofnd.objectives.distributed_worker import CASES, LAYOUTS, SAMPLES, STEPS
+from tests.glofnd.objectives.distributed_worker import BATCH, CASES, LAYOUTS, SAMPLES, STEPS
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,3 +48,11 @@ def test_an_uneven_last_batch_is_refused_everywhere(run):
     _, found = run
     for one in found:
         assert "every rank must hold a part of the batch of equal size" in one["refusals"][1]
+
+
+def test_sharded_rows_go_to_their_owners_alone(run):
+    """Evenly spread, a rank is sent as many rows as its part of the batch has, however many ranks there are."""
+    _, found = run
+    for one in found:
+        assert all(one["exchange"]["same"]) and len(one["exchange"]["same"]) == 8
+        assert one["exchange"]["received"] == BATCH
