@@ -50,7 +50,7 @@ _CC3M = (
     "get the list Train_GCC-training.tsv from https://ai.google.com/research/ConceptualCaptions/download, put the line "
     "`caption<TAB>url` above it, and load its pictures to `path` with `img2dataset --url_list Train_GCC-training.tsv "
     "--input_format tsv --url_col url --caption_col caption --output_format webdataset --image_size 256 "
-    "--output_folder PATH`"
+    "--resize_mode center_crop --output_folder PATH`"
 )
 
 
