@@ -11,6 +11,8 @@ from pathlib import Path
 from tarfile import BLOCKSIZE
 from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
 import webdataset
 
 from glofnd.data.split import Split
@@ -62,7 +64,7 @@ def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
     return {"pairs": pairs, "share": pairs / everything if everything else 0.0}
 
 
-def _write_shard(handle: IO[bytes], samples: Iterator[tuple[dict[str, Any], str]]) -> list[list[int]]:
+def _write_shard(handle: IO[bytes], samples: Iterator[tuple[dict[str, Any], str]]) -> npt.NDArray[np.int64]:
     """Write samples; per sample the offset and size of its picture, and those of its caption if it has one."""
     offsets = []
     position = 0
@@ -74,7 +76,7 @@ def _write_shard(handle: IO[bytes], samples: Iterator[tuple[dict[str, Any], str]
                 position += BLOCKSIZE + _padded(len(sample[name]))
             offsets.append(place[extension] + place.get("txt", []))
             tar.write(sample)
-    return offsets
+    return np.array(offsets)
 
 
 def _samples(split: Split, pictures: Iterator[bytes], first: int, count: int) -> Iterator[tuple[dict[str, Any], str]]:
@@ -156,7 +158,19 @@ def write_shards(
 
 
 def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """One line per key: a line per number would make the file of a large data set unreadable and slow."""
-    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in manifest.items()]
+    """A line per key and per shard: one per number would make the file of a large data set unreadable and slow.
+
+    Of the offsets, whose text and lists would take most of the memory, a shard's are turned into text at a time.
+    """
     with atomic_open(path, "w") as handle:
-        handle.write("{" + ",\n ".join(lines) + "}\n")
+        for key, value in manifest.items():
+            handle.write("{" if key == "format" else ",\n ")
+            handle.write(f"{json.dumps(key)}: ")
+            if key != "shards":
+                handle.write(json.dumps(value, ensure_ascii=False))
+                continue
+            for number, entry in enumerate(value):
+                handle.write(",\n  " if number else "[")
+                handle.write(json.dumps({**entry, "offsets": entry["offsets"].tolist()}))
+            handle.write("]")
+        handle.write("}\n")

@@ -6,12 +6,10 @@ Nothing is extracted and no picture is read, so the pass needs memory for the te
 from __future__ import annotations
 
 import tarfile
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-
-import numpy as np
-import numpy.typing as npt
 
 __all__ = ["PICTURES", "Member", "Members", "Sample", "picture_bytes", "samples_of"]
 
@@ -35,17 +33,23 @@ class Sample:
 class Members(Sequence[Member]):
     """Pictures of many tars, 20 bytes each; item i is what `picture_bytes` reads."""
 
-    def __init__(self, tars: Sequence[Path], tar: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
-        self._tars = [str(path) for path in tars]
-        self._tar = np.array(tar, np.int32)
-        self._places: npt.NDArray[np.int64] = np.array(places, np.int64).reshape(-1, 2)
+    def __init__(self) -> None:
+        self._tars: list[str] = []
+        self._tar, self._offset, self._size = array("i"), array("q"), array("q")
+
+    def add(self, tar: Path, offset: int, size: int) -> None:
+        """Append a picture; those of one tar come one after another."""
+        if not self._tars or self._tars[-1] != str(tar):
+            self._tars.append(str(tar))
+        self._tar.append(len(self._tars) - 1)
+        self._offset.append(offset)
+        self._size.append(size)
 
     def __len__(self) -> int:
         return len(self._tar)
 
     def __getitem__(self, index: int) -> Member:  # type: ignore[override]  # slices have no use here
-        offset, size = (int(value) for value in self._places[index])
-        return self._tars[self._tar[index]], offset, size
+        return self._tars[self._tar[index]], self._offset[index], self._size[index]
 
 
 def picture_bytes(member: Member) -> tuple[str, bytes]:

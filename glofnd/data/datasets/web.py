@@ -106,16 +106,15 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     numbers = {name: number for number, name in enumerate(names)}
     tars = _tars(raw, parameters[split], split)
     wanted = sorted({source.partition(".")[0] for source in sources})
-    of_tar, places, classes, captions = [], [], [], []
-    for number, path in enumerate(progress(tars, len(tars), f"reading {split}", "tars")):
+    pictures, classes, captions = Members(), [], []
+    for path in progress(tars, len(tars), f"reading {split}", "tars"):
         for sample in samples_of(path, wanted):
-            of_tar.append(number)
-            places.append(sample.picture)
+            pictures.add(path, *sample.picture)
             if label_from:
                 classes.append(_label(sample, label_from, numbers))
             if captions_from:
                 captions.append(_captions(sample, captions_from))
-    if not places:
+    if not len(pictures):
         raise ValueError(f"{tars[0]}: no samples in the {len(tars)} tars that match {parameters[split]!r}")
     all_names, labels = {}, {}
     if label_from:
@@ -125,7 +124,7 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     return Split(
         classes=all_names,
         labels=labels,
-        payloads=Members(tars, of_tar, places),
+        payloads=pictures,
         encode=partial(_square, parameters["image_size"], parameters["encoding"]),
         channels=3,
         captions=captions if captions_from else None,
