@@ -67,7 +67,7 @@ class SampleState(nn.Module):
         """The rows of `index` (int64 [B]): name -> [B]; all columns when no name is given."""
         names = names or self.columns
         if self.ranks is None or not self.sharded:
-            return {name: self.column(name)[index] for name in names}
+            return {name: self.column(name).index_select(0, index) for name in names}
         delivery = Delivery(self.ranks, index % self.ranks.size)
         rows = delivery.send(index) // self.ranks.size
         found = delivery.answer(torch.stack([self.column(name)[rows] for name in names], dim=1))
@@ -108,7 +108,7 @@ class SampleState(nn.Module):
             column = self.column(name)
             value = value.to(column.dtype)
             if occurrences is None:
-                column[index] = value
+                column.index_copy_(0, index, value)
             else:
                 column[unique] = (
                     torch.zeros_like(unique, dtype=column.dtype).index_add_(0, inverse, value) / occurrences

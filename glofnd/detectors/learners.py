@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 __all__ = ["BETA1", "BETA2", "EPSILON", "Descent", "make_descent"]
@@ -43,11 +44,10 @@ class Descent:
         """New state from the old one and the gradient, shapes alike."""
         if self.rule == "sgd":
             return {"threshold": (state["threshold"] - self.lr * g).clamp(-1, 1)}
-        m = BETA1 * state["m"] + (1 - BETA1) * g
-        v = BETA2 * state["v"] + (1 - BETA2) * g.square()
-        m_hat, v_hat = m / (1 - BETA1 ** (epoch + 1)), v / (1 - BETA2 ** (epoch + 1))
-        threshold = (state["threshold"] - self.lr * m_hat / (v_hat.sqrt() + EPSILON)).clamp(-1, 1)
-        return {"threshold": threshold, "m": m, "v": v}
+        m, v = torch.lerp(g, state["m"], BETA1), torch.lerp(g * g, state["v"], BETA2)
+        root = (v / (1 - BETA2 ** (epoch + 1))).sqrt_().add_(EPSILON)
+        threshold = torch.addcdiv(state["threshold"], m, root, value=-self.lr / (1 - BETA1 ** (epoch + 1)))
+        return {"threshold": threshold.clamp_(-1, 1), "m": m, "v": v}
 
 
 def make_descent(

@@ -33,14 +33,15 @@ class MovingAverage:
     def __init__(self, state: SampleState, index: Tensor, gamma: float, floor: float = 0.0) -> None:
         self.state, self.index, self.gamma, self.floor = state, index, gamma, floor
         self.old = state.read(index, "log_u")["log_u"]
-        self.new = self.old.clone()
-        self.valid = torch.zeros_like(index, dtype=torch.bool)
+        # New log u of each tile, in the order of the batch; -inf where a sample has no estimate.
+        self._new: list[Tensor] = []
+        self._complete = True
 
     def update(self, rows: slice, log_estimate: Tensor, empty: Tensor | None) -> Tensor:
         """log u of the anchors `rows` after the update, [V, t].
 
         Args:
-            rows: which anchors, t of them.
+            rows: which anchors, t of them; those that follow on the last ones.
             log_estimate: log of this batch's estimate, [V, t].
             empty: rows without an estimate, bool [V, t]; they get the old log u. None where there are none.
         """
@@ -48,19 +49,19 @@ class MovingAverage:
         mixed = torch.logaddexp(old + _log(1 - self.gamma), log_estimate + _log(self.gamma))
         updated = torch.where(old <= _log(self.floor), log_estimate, mixed)
         if empty is None:
-            self.new[rows] = _log_mean(updated)
-            self.valid[rows] = True
+            self._new.append(_log_mean(updated))
             return updated
         updated = torch.where(empty, old, updated)
         views = (~empty).sum(0)
         total = updated.masked_fill(empty, -math.inf).logsumexp(0) - views.clamp_min(1).log()
-        self.new[rows] = torch.where(views > 0, total.to(self.new.dtype), self.new[rows])
-        self.valid[rows] = views > 0
+        self._new.append(total)
+        self._complete = False
         return updated
 
     def commit(self) -> None:
         """Write the new averages."""
-        self.state.write(self.index, {"log_u": self.new}, self.valid)
+        new = torch.cat(self._new)
+        self.state.write(self.index, {"log_u": new}, None if self._complete else new > -math.inf)
 
 
 def _log(x: float) -> float:

@@ -33,7 +33,8 @@ class Rows:
 
     Attributes:
         log_sum: log of the sum of exp(s / tau) over kept negatives, -inf where none is kept.
-        mean: mean similarity of the kept negatives weighted by exp(s / tau), 0 where none is kept.
+        mean: gives the mean similarity of the kept negatives weighted by exp(s / tau), 0 where none is kept; costs
+            something and must be asked within `terms`.
         kept: number of kept negatives, floating point.
         positive: similarity of the anchor's other view (or other modality).
         alignment: mean similarity of all positives; differs from `positive` only under the treatment `attract`.
@@ -42,7 +43,7 @@ class Rows:
     """
 
     log_sum: Tensor
-    mean: Tensor
+    mean: Callable[[], Tensor]
     kept: Tensor
     positive: Tensor
     alignment: Tensor
@@ -67,11 +68,6 @@ class Terms:
     d_alignment: Tensor
     d_positive: Tensor | None = None
     d_temperature: Tensor | None = None
-
-    def through_temperature(self, mean: Tensor, tau: Tensor) -> Tensor:
-        """The whole derivative with respect to the temperature; `mean` as in `Rows`."""
-        through_log_sum = -self.d_log_sum * mean / tau.square()
-        return through_log_sum if self.d_temperature is None else through_log_sum + self.d_temperature
 
 
 class Criterion(Protocol):
@@ -165,17 +161,25 @@ def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor 
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
     pull = products(weight.view(-1, pairs.columns), pairs.flat.T).view_as(anchors)
     inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
-    mean = (anchors * pull).sum(-1) * inverse
-
-    statistics = Rows(total.log() + shift, mean, kept, tile.positive, alignment, pairs.negatives, empty)
+    statistics = Rows(
+        total.log() + shift,
+        lambda: (anchors * pull).sum(-1) * inverse,
+        kept,
+        tile.positive,
+        alignment,
+        pairs.negatives,
+        empty,
+    )
     terms = side.criterion.terms(rows, statistics)
     value = terms.value.sum() / pairs.batch
     if gradients is None:
         return value, None
-    if gradients.temperature is not None:
-        gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
     scale = (terms.d_log_sum * inverse / (tau * pairs.batch)).unsqueeze(-1)
     gradient = pull.mul_(scale)
+    if gradients.temperature is not None:
+        gradients.temperature.sub_((anchors * gradient).sum() / tau)
+        if terms.d_temperature is not None:
+            gradients.temperature.add_(terms.d_temperature.sum() / pairs.batch)
     to_candidates = products((anchors * scale).view(-1, pairs.dim).T, weight.view(-1, pairs.columns).T)
     to_positive = terms.d_alignment.expand_as(tile.positive) / pairs.batch
     if keep is not None and side.attract:
@@ -188,8 +192,8 @@ def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor 
     # View v is pulled towards the other view (or modality) of the same sample, and that towards it.
     share = to_positive.unsqueeze(-1)
     own = slice(pairs.offset + rows.start, pairs.offset + rows.stop)
-    gradients.candidates[:, own] += (share * anchors).flip(0)
-    gradients.anchors[:, rows] += gradient.addcmul_(share, pairs.candidates[:, own].flip(0))
+    gradients.candidates[:, own].add_((share * anchors).flip(0))
+    gradients.anchors[:, rows].add_(gradient.addcmul_(share, pairs.candidates[:, own].flip(0)))
     return value, to_candidates
 
 
@@ -210,7 +214,7 @@ def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[
     Powers of 2, since on a CPU they are computed four times as fast as powers of e, and to the same error.
     """
     inverse = (1 / tau).unsqueeze(-1)
-    if float(inverse.max()) <= LARGEST_EXPONENT:
+    if float(inverse.amax()) <= LARGEST_EXPONENT:
         weight = similarity.mul_(inverse * LOG2_E).exp2_()
         return (weight if keep is None else weight.mul_(keep)), 0.0
     if keep is None:

@@ -76,7 +76,7 @@ class _IndividualContrast(GlobalContrast):
         self.temperatures = temperatures
 
     def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:
-        slope = log_u - ratio * statistics.mean / self.temperature(rows)
+        slope = log_u - ratio * statistics.mean() / self.temperature(rows)
         self.temperatures.update(rows, slope, statistics.empty)
 
     def commit(self) -> None:

@@ -6,9 +6,12 @@ directions are added before they meet the embeddings, so three matrix products d
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from glofnd.detectors.tile import Tile
 from glofnd.objectives.contrast import Rows, Side, count, exponentials
 from glofnd.products import products
 
@@ -44,14 +47,14 @@ def contrast_both(image: Side, text: Side) -> Tensor:
         weight, shift = exponentials(weight, keep, tau)
         total = weight.sum(-1)
         inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
-        mean = view.weighted_sum(weight) * inverse
+        mean = partial(_weighted_mean, view, weight, inverse)
         statistics = Rows(total.log() + shift, mean, kept, view.positive, view.positive, view.negatives, empty)
         terms = criterion.terms(everything, statistics)
         loss += terms.value.sum() / pairs.batch
         if gradients is None:
             continue
-        if gradients.temperature is not None:
-            gradients.temperature.add_(terms.through_temperature(mean, tau).sum() / pairs.batch)
+        if gradients.temperature is not None and terms.d_temperature is not None:
+            gradients.temperature.add_(terms.d_temperature.sum() / pairs.batch)
         weights.append(weight.mul_((terms.d_log_sum / tau * inverse).unsqueeze(-1)))
         to_positive += terms.d_alignment
         if terms.d_positive is not None:
@@ -60,6 +63,13 @@ def contrast_both(image: Side, text: Side) -> Tensor:
         weight = weights[0].add_(weights[1].mT)[0]
         images, texts = pairs.anchors[0], pairs.candidates[0]
         share = to_positive[0].unsqueeze(-1)
-        gradients.anchors[0].add_(products(weight, texts.T) + share * texts, alpha=1 / pairs.batch)
-        gradients.candidates[0].add_(products(weight.T, images.T) + share * images, alpha=1 / pairs.batch)
+        to_images, to_texts = products(weight, texts.T), products(images.T, weight.T).T.contiguous()
+        if gradients.temperature is not None:
+            gradients.temperature.sub_((images * to_images).sum() / (tau * pairs.batch))
+        gradients.anchors[0].add_(to_images.addcmul_(share, texts), alpha=1 / pairs.batch)
+        gradients.candidates[0].add_(to_texts.addcmul_(share, images), alpha=1 / pairs.batch)
     return loss
+
+
+def _weighted_mean(tile: Tile, weight: Tensor, inverse: Tensor) -> Tensor:
+    return tile.weighted_sum(weight) * inverse

@@ -78,7 +78,7 @@ class IndividualRatio(Ratio):
         return self.temperature(rows)
 
     def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        slope = log_u - ratio * (statistics.mean - statistics.alignment) / self.temperature(rows)
+        slope = log_u - ratio * (statistics.mean() - statistics.alignment) / self.temperature(rows)
         self.temperatures.update(rows, slope, statistics.empty)
         return super()._observe(rows, statistics, log_u, ratio)
 

@@ -71,7 +71,7 @@ class GlobalContrast:
         ratio = statistics.where_kept((log_mean - log_u).exp())
         self._observe(rows, statistics, log_u, ratio)
         return Terms(
-            value=ratio * statistics.mean - statistics.alignment,
+            value=ratio * statistics.mean() - statistics.alignment,
             d_log_sum=ratio * self.temperature(rows),
             d_alignment=torch.full_like(ratio, -1),
         )
