@@ -55,9 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
 
     discovery = command("discovery", "Score the false negatives that a run's detector finds.")
-    discovery.add_argument("--checkpoint", required=True, type=Path, help="checkpoint.pt of a trained run")
-    discovery.add_argument("--shards", required=True, type=Path, help="folder of all shards")
-    discovery.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
+    from_run(discovery)
+    discovery.add_argument("--task", action="append", required=True, metavar="JSON", help="the training split")
     return parser
 
 
@@ -139,11 +138,18 @@ def _on_pictures(arguments: argparse.Namespace) -> None:
 
 
 def _discovery(arguments: argparse.Namespace) -> None:
-    from evaluation.discovery import run_discovery
+    from evaluation.discovery import discover, discover_untrained
     from evaluation.tasks import parse_tasks
 
     tasks = parse_tasks("discovery", arguments.task)
-    run_discovery(arguments.checkpoint, arguments.shards, tasks, arguments.out, arguments.threads)
+    if len(tasks) > 1:
+        raise ValueError(f"--task: discovery looks at the one split that was trained on, here are {len(tasks)} tasks")
+    where = (arguments.shards, tasks[0], arguments.out, arguments.threads)
+    if arguments.checkpoint is not None:
+        discover(arguments.checkpoint, *where)
+    else:
+        config, _, source = _source(arguments)
+        discover_untrained(arguments.baseline, config, source, *where)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evaluation.accuracy import Score, top1
 
-__all__ = ["AnchorCounts", "SimilarityHistogram", "exact_thresholds", "per_anchor", "pooled", "ratio"]
+__all__ = ["AnchorCounts", "SimilarityHistogram", "exact_thresholds", "per_anchor", "per_class", "pooled", "ratio"]
 
 Array = NDArray[Any]
 
@@ -27,6 +27,19 @@ class AnchorCounts:
     dropped: Array
     true: Array
     correct: Array
+
+    def by_class(self, labels: Array) -> AnchorCounts:
+        """The same summed over the anchors of each class, int64 [K], classes ascending.
+
+        Args:
+            labels: of the anchors [N].
+        """
+        classes, place = np.unique(labels, return_inverse=True)
+        sums = (
+            np.bincount(place, weights=counts, minlength=len(classes)).astype(np.int64)
+            for counts in (self.pairs, self.dropped, self.true, self.correct)
+        )
+        return AnchorCounts(*sums)
 
 
 def ratio(part: Array, whole: Array) -> Score | None:
@@ -61,10 +74,25 @@ def per_anchor(counts: AnchorCounts) -> dict[str, tuple[Score | None, int]]:
     0/0 is no number: an anchor that drops nothing has no precision, one without false negatives no recall, one with
     neither no F1. (Counting 0/0 as 1, as the reference does, gives a detector that drops nothing a precision of 100 %.)
     """
+    return _means(counts, "per_anchor")
+
+
+def per_class(counts: AnchorCounts) -> dict[str, tuple[Score | None, int]]:
+    """Means over classes of what is pooled over the pairs of each class's anchors, and the number of classes.
+
+    A detector that serves some classes well and others not at all has a lower mean than its pooled score tells.
+
+    Args:
+        counts: by class (`AnchorCounts.by_class`).
+    """
+    return _means(counts, "per_class")
+
+
+def _means(counts: AnchorCounts, over: str) -> dict[str, tuple[Score | None, int]]:
     parts = {
-        "precision_per_anchor": (counts.correct, counts.dropped),
-        "recall_per_anchor": (counts.correct, counts.true),
-        "f1_per_anchor": (2 * counts.correct, counts.dropped + counts.true),
+        f"precision_{over}": (counts.correct, counts.dropped),
+        f"recall_{over}": (counts.correct, counts.true),
+        f"f1_{over}": (2 * counts.correct, counts.dropped + counts.true),
     }
     found: dict[str, tuple[Score | None, int]] = {}
     for name, (above, below) in parts.items():

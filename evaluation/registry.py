@@ -109,6 +109,7 @@ EVALUATIONS: dict[str, Entry] = {
         {
             "dataset": _text(),
             "split": _text("train"),
+            "alpha": {"type": ["number", "null"], "default": None, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
             "anchors": {"type": "integer", "default": 12, "minimum": 1},
             "found": {"type": "integer", "default": 8, "minimum": 1},
         },

@@ -215,16 +215,21 @@ class DiscoveryTask:
     """False negatives found in the training split.
 
     Attributes:
+        alpha: share that each anchor drops by its exact quantile, where a run has no alpha of its own (a baseline, the
+            oracle, no detector); `None` takes the share of false negatives.
         anchors: anchors in the gallery.
         found: finds shown for each.
     """
 
     dataset: str
     split: str = "train"
+    alpha: float | None = None
     anchors: int = 12
     found: int = 8
 
     def __post_init__(self) -> None:
+        if self.alpha is not None and not 0 < self.alpha < 1:
+            raise TaskError(f"alpha: must be a share strictly between 0 and 1, got {self.alpha}")
         for key in ("anchors", "found"):
             if getattr(self, key) < 1:
                 raise TaskError(f"{key}: must be at least 1, got {getattr(self, key)}")

@@ -167,6 +167,8 @@ class Grid:
             return asked
         texts = experiment["modality"] == "bimodal" and run.detector == "random-init"
         possible = ["linear", "transfer", "transfer-paper"]
+        if run.detector == "random-init" or experiment["modality"] == "unimodal":
+            possible.append("discovery")
         if run.detector == "random-init":
             possible += ["linear-paper", "fine-tuning", *(("zero-shot", "retrieval") if texts else ())]
         return [name for name in asked if name in possible]

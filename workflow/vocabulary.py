@@ -103,6 +103,18 @@ def _catalogued(datasets: dict[str, Any], dataset: object) -> Dataset | None:
     return configured(DATASETS[named], block) if isinstance(named, str) and named in DATASETS else None
 
 
+def _usual_alpha(experiment: dict[str, Any]) -> float | None:
+    """The share that an experiment's detectors drop, GloFND's if there is one: baselines are held against it."""
+    found: dict[str, float] = {}
+    for label, given in _mapping(experiment.get("detectors")).items():
+        method = _mapping(given).get("method", label)
+        schema = DETECTORS[method].parameters.get("alpha") if isinstance(method, str) and method in DETECTORS else None
+        alpha = _mapping(given).get("alpha", schema["default"] if schema else None)
+        if schema and isinstance(alpha, (int, float)) and 0 < alpha < 1:
+            found.setdefault(method, alpha)
+    return found.get("glofnd", next(iter(found.values()), None))
+
+
 def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
     """Schema of one task; what it leaves out is what its data set usually has, or what the experiment trains on."""
     schema = _parameters(EVALUATIONS[name].parameters)
@@ -111,6 +123,7 @@ def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[st
     usual: dict[str, Any] = {}
     if name == "discovery":
         usual = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
+        usual["alpha"] = _usual_alpha(experiment)
     entry = _catalogued(datasets, _mapping(task).get("dataset", usual.get("dataset")))
     if entry is not None:
         label = entry.class_names if name == "zero-shot" else entry.label

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from evaluation.detection import AnchorCounts, SimilarityHistogram, exact_thresholds, per_anchor, pooled
+from evaluation.detection import AnchorCounts, SimilarityHistogram, exact_thresholds, per_anchor, per_class, pooled
 
 
 def counts(pairs, dropped, true, correct):
@@ -30,6 +30,16 @@ def test_anchors_without_the_denominator_are_left_out():
     assert (found["precision_per_anchor"][0].value, found["precision_per_anchor"][1]) == (0.25, 2)
     assert (found["recall_per_anchor"][0].value, found["recall_per_anchor"][1]) == (0.5, 2)
     assert (found["f1_per_anchor"][0].value, found["f1_per_anchor"][1]) == (pytest.approx(4 / 6 / 3), 3)
+
+
+def test_classes_are_pooled_first_and_averaged_then():
+    found = counts([10, 10, 10, 10], [4, 0, 2, 0], [2, 3, 0, 0], [2, 0, 0, 0]).by_class(np.array([7, 7, 3, 5]))
+    assert found.dropped.tolist() == [2, 0, 4]
+    assert found.true.tolist() == [0, 0, 5]
+    means = per_class(found)
+    assert (means["precision_per_class"][0].value, means["precision_per_class"][1]) == (0.25, 2)
+    assert (means["recall_per_class"][0].value, means["recall_per_class"][1]) == (0.4, 1)
+    assert means["f1_per_class"][0].value == pytest.approx(4 / 9 / 2)
 
 
 def test_a_detector_that_drops_nothing_has_no_precision():

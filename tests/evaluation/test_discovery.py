@@ -3,9 +3,11 @@ import copy
 import numpy as np
 import pytest
 import torch
+from tiny_shards import baseline_config
 
 from evaluation.detection import pooled
-from evaluation.discovery import exact_counts, run_discovery
+from evaluation.discovery import discover, discover_untrained
+from evaluation.discovery_report import exact_counts
 from evaluation.gallery import finds_of, spread_over_classes
 from evaluation.observing import Observation, observe
 from evaluation.tasks import DiscoveryTask
@@ -78,7 +80,7 @@ def by_name(out):
 
 
 def test_glofnd_findings(trained, shards, tmp_path):
-    run_discovery(trained("sogclr", "glofnd", alpha=0.2), shards, [TASK], tmp_path, threads=1)
+    discover(trained("sogclr", "glofnd", alpha=0.2), shards, TASK, tmp_path, threads=1)
     found = by_name(tmp_path)
     for name in ("precision", "recall", "f1", "precision_per_anchor", "average_precision", "exact_f1", "f1@warm"):
         assert 0 <= found[name]["value"] <= 1
@@ -93,12 +95,13 @@ def test_glofnd_findings(trained, shards, tmp_path):
 
 
 def test_oracle_is_right_and_complete(trained, shards, tmp_path):
-    run_discovery(trained("sogclr", "oracle"), shards, [TASK], tmp_path, threads=1)
+    discover(trained("sogclr", "oracle"), shards, TASK, tmp_path, threads=1)
     found = by_name(tmp_path)
     assert (found["precision"]["value"], found["recall"]["value"]) == (1, 1)
     assert found["precision@warm"]["value"] == 1
     assert found["dropped_share"]["value"] == found["base_rate"]["value"]
     assert "threshold_error" not in found
+    assert 0 < found["exact_f1"]["value"] < 1, "what exact quantiles would find in the oracle's embedding"
     with np.load(tmp_path / "gallery.npz") as gallery:
         assert gallery["correct"][gallery["found"] >= 0].all()
         assert np.isnan(gallery["threshold"]).all()
@@ -106,7 +109,7 @@ def test_oracle_is_right_and_complete(trained, shards, tmp_path):
 
 
 def test_none_has_base_rate_and_average_precision_only(trained, shards, tmp_path):
-    run_discovery(trained("sogclr", "none"), shards, [TASK], tmp_path, threads=1)
+    discover(trained("sogclr", "none"), shards, TASK, tmp_path, threads=1)
     found = by_name(tmp_path)
     assert found["dropped_share"]["value"] == 0
     assert found["precision"]["value"] is None
@@ -120,7 +123,7 @@ def test_none_has_base_rate_and_average_precision_only(trained, shards, tmp_path
 
 def test_bimodal_has_both_sides(trained, shards, tmp_path):
     path = trained("fastclip-v1", "glofnd", "bimodal", alpha=0.2)
-    run_discovery(path, shards, [DiscoveryTask("tiny", anchors=3, found=2)], tmp_path, threads=1)
+    discover(path, shards, DiscoveryTask("tiny", anchors=3, found=2), tmp_path, threads=1)
     found = by_name(tmp_path)
     assert {"f1", "text_f1", "threshold_error", "text_threshold_error", "text_f1@warm"} <= found.keys()
     with np.load(tmp_path / "gallery.npz") as gallery:
@@ -135,7 +138,55 @@ def test_bimodal_has_both_sides(trained, shards, tmp_path):
 
 def test_other_shards_are_refused(trained, shards, tmp_path):
     with pytest.raises(ValueError, match="not the shards"):
-        run_discovery(trained("sogclr", "none"), shards, [DiscoveryTask("tiny", "test")], tmp_path, threads=1)
+        discover(trained("sogclr", "none"), shards, DiscoveryTask("tiny", "test"), tmp_path, threads=1)
+
+
+@pytest.mark.parametrize("detector", ["glofnd", "batch-quantile", "global-threshold"])
+def test_curves_and_classes(trained, shards, tmp_path, detector):
+    discover(trained("sogclr", detector, alpha=0.2), shards, TASK, tmp_path, threads=1)
+    found = by_name(tmp_path)
+    with np.load(tmp_path / "predictions.npz") as arrays:
+        for field, classes in (("label", 4), ("warm", 2)):
+            entry = f"tiny.train.image.{field}"
+            curve, shifted = arrays[f"{entry}.curve"], arrays[f"{entry}.curve_shifted"]
+            assert (np.diff(curve[:, 0]) >= 0).all() and (np.diff(curve[:, 2]) >= 0).all()
+            assert (np.diff(shifted[:, 1]) <= 0).all(), "a higher threshold drops less"
+            assert shifted[0, 1] > found["dropped_share"]["value"] > shifted[-1, 1]
+            assert arrays[f"{entry}.curve_global"].shape == curve.shape == (38, 3)
+            labels = read_json(shards / "tiny" / "train" / "manifest.json")["labels"][field]
+            mine = np.array(labels)[arrays["tiny.train.image.index"]]
+            for key in ("pairs", "dropped", "true", "correct"):
+                whole = np.bincount(mine, arrays[f"{entry}.{key}"], minlength=classes)
+                np.testing.assert_array_equal(arrays[f"{entry}.class_{key}"], whole)
+            assert len(arrays[f"{entry}.class"]) == classes
+        correct, dropped = (arrays[f"tiny.train.image.label.class_{key}"] for key in ("correct", "dropped"))
+    shares = correct[dropped > 0] / dropped[dropped > 0]
+    assert found["precision_per_class"]["value"] == pytest.approx(shares.mean())
+    assert found["precision_per_class"]["n"] == (dropped > 0).sum()
+
+
+@pytest.mark.parametrize("name", ["raw-pixels", "random-init"])
+def test_a_baseline_finds_what_exact_quantiles_find(shards, tmp_path, name):
+    task = DiscoveryTask("tiny", alpha=0.2)
+    discover_untrained(name, baseline_config(name), {"baseline": name}, shards, task, tmp_path, threads=1)
+    found = by_name(tmp_path)
+    assert read_json(tmp_path / "metrics.json")["run"]["kind"] == "baseline"
+    assert found["dropped_share"]["value"] == pytest.approx(0.2, abs=0.05)
+    assert 0 < found["precision"]["value"] <= 1
+    assert "threshold_error" not in found and "exact_f1" not in found
+    if name == "raw-pixels":
+        assert found["precision"]["value"] > 1.5 * found["base_rate"]["value"], "four colours are easily told apart"
+    with np.load(tmp_path / "gallery.npz") as gallery:
+        assert (gallery["found"][:, 0] >= 0).all()
+
+
+def test_a_bimodal_baseline_compares_pictures_with_texts(shards, tmp_path):
+    config = baseline_config("random-init", modality="bimodal")
+    discover_untrained("random-init", config, {"baseline": "x"}, shards, TASK, tmp_path, threads=1)
+    found = by_name(tmp_path)
+    assert found["text_dropped_share"]["value"] == pytest.approx(found["text_base_rate"]["value"], abs=0.06)
+    with pytest.raises(ValueError, match="a text has no pixels"):
+        discover_untrained("raw-pixels", config, {"baseline": "x"}, shards, TASK, tmp_path, threads=1)
 
 
 def tiny_side(vectors, threshold, seen=None):

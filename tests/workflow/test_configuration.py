@@ -234,6 +234,21 @@ def test_the_papers_protocol_is_an_evaluation_of_its_own(config: dict[str, Any])
     assert not any("protocol" in task for tasks in found.values() for task in tasks)
 
 
+def test_baselines_are_held_against_the_alpha_of_the_detectors(config: dict[str, Any]) -> None:
+    def alpha() -> object:
+        return resolve(config)["experiments"]["fashion-mnist"]["evaluations"]["discovery"][0]["alpha"]
+
+    detectors = config["experiments"]["fashion-mnist"]["detectors"]
+    detectors["batch-quantile"]["alpha"] = 0.3
+    assert alpha() == 0.1, "GloFND's goes before the others'"
+    del detectors["glofnd"]
+    assert alpha() == 0.3
+    del detectors["batch-quantile"]
+    assert alpha() is None
+    config["experiments"]["fashion-mnist"]["evaluations"]["discovery"] = [{"alpha": 0.2}]
+    assert alpha() == 0.2
+
+
 def test_labels_default_to_what_the_data_set_has(config: dict[str, Any]) -> None:
     config["experiments"]["emoji"].pop("label")
     config["experiments"]["emoji"]["evaluations"]["zero-shot"] = [{"dataset": "emoji", "split": "test-vendor"}]

@@ -97,7 +97,7 @@ def test_a_trunk_config_does_not_depend_on_its_epoch_or_the_detectors() -> None:
 def test_baselines_skip_what_needs_training() -> None:
     grid = Grid(_config(DETECTORS))
     assert grid.evaluations(Run("exp", "sogclr", "none", 1)) == ["linear", "discovery"]
-    assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
+    assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear", "discovery"]
 
 
 def test_an_untrained_text_tower_is_evaluated_too() -> None:
@@ -105,7 +105,7 @@ def test_an_untrained_text_tower_is_evaluated_too() -> None:
     evaluations = {"zero-shot": [zero_shot], "retrieval": [{"dataset": "digits", "split": "test"}], "discovery": [{}]}
     baselines = ["raw-pixels", "random-init"]
     jobs = Jobs(_config(DETECTORS, modality="bimodal", baselines=baselines, evaluations=evaluations))
-    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["zero-shot", "retrieval"]
+    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["zero-shot", "retrieval", "discovery"]
     assert jobs.grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == []
     assert "--zero-shot" in jobs.prompts("exp/baseline/random-init/seed1")
     assert jobs.prompts("exp/baseline/raw-pixels/seed1") == ""

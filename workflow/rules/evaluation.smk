@@ -87,7 +87,7 @@ rule tune:
 rule discovery:
     input:
         manifests=lambda wildcards: JOBS.task_manifests(wildcards.run, "discovery"),
-        checkpoint=f"{RESULTS}/runs/{{run}}/checkpoint.pt",
+        checkpoint=lambda wildcards: JOBS.checkpoint(wildcards.run),
     output:
         metrics=f"{RESULTS}/runs/{{run}}/discovery/metrics.json",
         gallery=f"{RESULTS}/runs/{{run}}/discovery/gallery.npz",
@@ -101,11 +101,12 @@ rule discovery:
         **resources_of(RESOURCES["discovery"]),
         evaluating=1,
     params:
+        source=lambda wildcards: JOBS.feature_source(wildcards.run),
         tasks=lambda wildcards: JOBS.task_options(wildcards.run, "discovery"),
         out=lambda wildcards, output: JOBS.folder(output.metrics),
         shards=SHARDS,
     message:
         "Evaluating {wildcards.run}: discovery"
     shell:
-        "python -m evaluation discovery --checkpoint {input.checkpoint:q} --shards {params.shards:q} {params.tasks}"
+        "python -m evaluation discovery {params.source} --shards {params.shards:q} {params.tasks}"
         " --out {params.out:q} --threads {threads} 2>&1 | tee {log:q} >&2"
