@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html
-from report_fixture import GAINS, write_results
-
-from workflow.scripts.report import main
+from report_fixture import GAINS, make, text, write_results
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +23,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(tree: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tree, tmp_path / "results"))
-
-
-def make(folder: Path, *more: str) -> str:
-    out = folder / "report.html"
-    main(["--benchmark", str(folder / "benchmark.json"), "--out", str(out), *more])
-    return out.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +42,6 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1, message
     return message
-
-
-def text(element: html.HtmlElement) -> str:
-    return re.sub(r"\s+", " ", element.text_content()).strip()
 
 
 def minus(number: str) -> str:
@@ -208,7 +196,7 @@ def test_methods_are_compared_with_each_other(tree: Path, document: html.HtmlEle
     card = text(document.xpath("//article")[0])
     wanted = f"batch-quantile: from {low} to {high} points over 5 comparisons, uncorrected p < .05 in {below}."
     assert f"GloFND \N{MINUS SIGN} {wanted}" in card
-    table = document.xpath("//section[@id='differences']//table[@class='plain']")
+    table = document.xpath("//section[@id='differences']//div[contains(@aria-label, ' against ')]/table")
     assert len(table) == 1 and len(table[0].xpath("./tbody/tr")) == len(rows) == 5
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from workflow.report.appearance import Look
 from workflow.report.comparisons import headline
+from workflow.report.evidence import Evidence
 from workflow.report.forest import Forest, forest
 from workflow.report.formats import interval, p_text, points
 from workflow.report.inputs import GLOFND, Results
@@ -68,7 +69,9 @@ class _Comparison:
 Chosen = list[tuple[Table, list[int]]]
 
 
-def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) -> list[Answer]:
+def answers(
+    results: Results, found: Sequence[Table], looks: dict[str, Look], proofs: Sequence[Evidence]
+) -> list[Answer]:
     """One answer per experiment and objective, in the order of the config."""
     chosen = list(headline(results, found))
     pairs = rivalries(results, found)
@@ -76,7 +79,8 @@ def answers(results: Results, found: Sequence[Table], looks: dict[str, Look]) ->
     for experiment, settings in results.config["experiments"].items():
         for objective in settings["objectives"]:
             here = [(t, numbers) for t, numbers in chosen if (t.experiment, t.objective) == (experiment, objective)]
-            given.append(_answer(results, experiment, objective, here, looks, pairs))
+            mine = [proof for proof in proofs if (proof.experiment, proof.objective) == (experiment, objective)]
+            given.append(_answer(results, experiment, objective, here, looks, pairs, mine))
     return given
 
 
@@ -87,6 +91,7 @@ def _answer(
     here: Chosen,
     looks: dict[str, Look],
     pairs: Sequence[Rivalry],
+    proofs: Sequence[Evidence],
 ) -> Answer:
     detectors = results.detectors(experiment)
     oracle = next((d for d in detectors if results.method(experiment, d) == "oracle"), None)
@@ -97,6 +102,7 @@ def _answer(
         sentences.append(text)
     if "open" in verdicts.values():
         sentences += undetectable(results, experiment, [c.effect for label in names for c in _comparisons(here, label)])
+    sentences += _samples(results, names, proofs)
     sentences += _between(results, names, [r for r in pairs if (r.experiment, r.objective) == (experiment, objective)])
     shares = _oracle_shares(here, oracle, list(names)) if oracle else []
     if oracle:
@@ -141,6 +147,22 @@ def _between(results: Results, names: dict[str, str], pairs: Sequence[Rivalry]) 
             f", uncorrected p < {level} in {below}."
         )
     return found
+
+
+def _samples(results: Results, names: dict[str, str], proofs: Sequence[Evidence]) -> list[str]:
+    """Where only the trained models are shown to differ: more training runs could decide, more test samples not."""
+    found = [
+        f"{names[proof.detector]} in {proof.only_these_models} of {len(proof.lines)}"
+        for proof in proofs
+        if proof.detector in names and proof.only_these_models
+    ]
+    if not found:
+        return []
+    return [
+        f"Where training runs leave it open, the trained models at hand do differ from those of {results.reference} on "
+        f"other test samples too ({', '.join(found)} primary comparisons; McNemar's test, Holm's correction): there "
+        "more training runs are what is missing, not more test samples."
+    ]
 
 
 def _comparisons(here: Chosen, label: str) -> list[_Comparison]:

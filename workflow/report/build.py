@@ -14,6 +14,7 @@ from workflow.report.answers import answers
 from workflow.report.appearance import LOOKS, Look, assign_looks
 from workflow.report.comparisons import DISCOVERY, discovery_parts, main_columns, tables
 from workflow.report.curves import training_curves
+from workflow.report.evidence import evidence, overall
 from workflow.report.forest import forest
 from workflow.report.formats import FORMATS, interval
 from workflow.report.gallery import galleries, picture_uri
@@ -54,10 +55,12 @@ def render(results: Results) -> str:
     )
     looks = looks_of(results)
     found = tables(results)
+    proofs = evidence(results, found)
     environment.filters |= {
         **FORMATS,
         "picture": picture_uri,
         "groupby_neighbours": _by_experiment,
+        "interval": lambda ends: interval(*ends),
         "interval_of": lambda effect: interval(effect.low, effect.high),
     }
 
@@ -74,7 +77,7 @@ def render(results: Results) -> str:
         all_looks=LOOKS,
         looks=looks,
         confidence=f"{100 * results.confidence:g} %",
-        answers=answers(results, found, looks),
+        answers=answers(results, found, looks, proofs),
         tables=[table for table in found if table.evaluation != DISCOVERY],
         discovery=[table for table in found if table.evaluation == DISCOVERY],
         forests=[
@@ -83,6 +86,8 @@ def render(results: Results) -> str:
             if table.evaluation != DISCOVERY and (plot := forest(table, looks, main_columns(table)[0]))
         ],
         rivalries=rivalries(results, found),
+        evidence=proofs,
+        overall=overall(results),
         curves=training_curves(results, looks),
         agreements={(one.experiment, one.objective): one for one in agreements(results)},
         galleries=galleries(results),

@@ -16,7 +16,7 @@ from glofnd.files import read_json
 from workflow.grid import Grid, Run
 from workflow.scripts.aggregate import KEY
 
-__all__ = ["GLOFND", "LABELS_KEY", "ReportError", "Results", "read_results"]
+__all__ = ["GLOFND", "LABELS_KEY", "OVERALL", "ReportError", "Results", "read_results"]
 
 GLOFND = "glofnd"
 """The method that stands first among the judged detectors."""
@@ -25,7 +25,16 @@ LABELS_KEY = ("experiment", "evaluation", "dataset", "split", "fraction")
 """What a number of labels used belongs to."""
 
 _SUMMARY = [*KEY, "detector", "seed", "kind", "value", "higher_is_better", "chance", "primary"]
-_SIGNIFICANCE = [*KEY, "detector", "baseline", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
+_SIGNIFICANCE = [
+    *(*KEY, "detector", "baseline", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"),
+    *("samples", "sample_low", "sample_high", "p_mcnemar_holm", "both_low", "both_high"),
+]
+OVERALL = [
+    *("experiment", "objective", "detector", "tasks"),
+    *("interquartile_mean", "interquartile_mean_low", "interquartile_mean_high"),
+    *("probability_of_improvement", "probability_of_improvement_low", "probability_of_improvement_high"),
+]
+"""Columns of significance_overall.csv that the report shows."""
 
 
 class ReportError(ValueError):
@@ -41,6 +50,7 @@ class Results:
         grid: its runs and paths.
         summary: one row per value (`KEY`, detector, seed, kind, value, higher_is_better, chance, primary).
         tests: all rows of significance.csv; empty where none was asked for.
+        overall: all rows of significance_overall.csv; empty where there is none.
         histories: run id -> the epochs of its history.json.
         labels_used: `LABELS_KEY` -> number of labels a probe was fitted on, where its metrics record it.
         provenance: run id -> provenance of its training.
@@ -51,6 +61,7 @@ class Results:
     grid: Grid
     summary: pd.DataFrame
     tests: pd.DataFrame
+    overall: pd.DataFrame
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     labels_used: dict[tuple[object, ...], int] = field(default_factory=dict)
     provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -112,7 +123,7 @@ def _columns(frame: pd.DataFrame, wanted: list[str], path: Path) -> pd.DataFrame
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         raise ReportError(f"{path}: no column {', '.join(absent)}; delete it and run `snakemake` again")
-    return frame.assign(fraction=frame["fraction"].astype(float))
+    return frame.assign(fraction=frame["fraction"].astype(float)) if "fraction" in frame else frame
 
 
 def _json(path: Path) -> Any:
@@ -146,18 +157,17 @@ def _summary(root: Path) -> pd.DataFrame:
     return frame
 
 
-def _significance(root: Path, asked: bool, missing: list[str]) -> pd.DataFrame:
-    path = root / "significance.csv"
-    if not asked:
-        return pd.DataFrame(columns=_SIGNIFICANCE)
-    if not path.is_file():
-        missing.append("significance.csv: no tests and no intervals can be shown")
-        return pd.DataFrame(columns=_SIGNIFICANCE)
+def _tests(path: Path, columns: list[str], asked: bool, missing: list[str], lost: str) -> pd.DataFrame:
+    """A table of tests with at least these columns; without rows where it was not asked for, or is missing."""
+    if not asked or not path.is_file():
+        if asked:
+            missing.append(f"{path.name}: {lost}")
+        return pd.DataFrame(columns=columns)
     try:
         frame = pd.read_csv(path)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ReportError(f"{path}: not a readable CSV file ({error}); delete it and run `snakemake` again") from error
-    return _columns(frame, _SIGNIFICANCE, path)
+    return _columns(frame, columns, path)
 
 
 def read_results(benchmark: Path) -> Results:
@@ -177,11 +187,13 @@ def read_results(benchmark: Path) -> Results:
             raise ReportError(f"{benchmark}: no key '{key}'; it must be the resolved config that rule `resolve` writes")
     grid = Grid({**config, "paths": {**config["paths"], "results": str(root)}})
     missing: list[str] = []
+    asked = bool(config.get("significance", True))
     results = Results(
         config,
         grid,
         _summary(root),
-        _significance(root, bool(config.get("significance", True)), missing),
+        _tests(root / "significance.csv", _SIGNIFICANCE, asked, missing, "no tests and no intervals can be shown"),
+        _tests(root / "significance_overall.csv", OVERALL, asked, missing, "no statistics over all metrics together"),
         missing=missing,
     )
     for run in grid.all_runs:

@@ -93,7 +93,11 @@ rule report:
     input:
         JOBS.all_metrics(),
         f"{RESULTS}/summary.parquet",
-        [f"{RESULTS}/significance.csv"] if BENCHMARK["significance"] else [],
+        (
+            [f"{RESULTS}/significance.csv", f"{RESULTS}/significance_overall.csv"]
+            if BENCHMARK["significance"]
+            else []
+        ),
         benchmark=f"{RESULTS}/benchmark.json",
     output:
         report(
