@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tarfile import BLOCKSIZE
 from typing import IO, Any
@@ -15,43 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import webdataset
 
+from glofnd.data.encoding import pictures_of
 from glofnd.data.split import Split
 from glofnd.files import atomic_open, sha256
 from glofnd.progress import Progress
 
 __all__ = ["pair_counts", "write_shards"]
 
-# Starting a process costs about as much as encoding this many small pictures.
-_PARALLEL_FROM = 1000
-# Pictures a process encodes at a time.
-_CHUNK = 64
-
 
 def _padded(size: int) -> int:
     return -(-size // BLOCKSIZE) * BLOCKSIZE
-
-
-def _encoded(encode: Callable[[Any], bytes], payloads: list[Any]) -> list[bytes]:
-    return [encode(payload) for payload in payloads]
-
-
-def _pictures(split: Split, processes: int) -> Iterator[bytes]:
-    """Every picture in order. Few are in memory at once: two chunks per process are under way, whatever is taken."""
-    if processes < 2 or len(split) < _PARALLEL_FROM:
-        yield from map(split.encode, split.payloads)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[list[bytes]]] = deque()
-        try:
-            for start in range(0, len(split), _CHUNK):
-                chunk = [split.payloads[index] for index in range(start, min(start + _CHUNK, len(split)))]
-                waiting.append(pool.submit(_encoded, split.encode, chunk))
-                if len(waiting) >= 2 * processes:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
@@ -117,7 +88,7 @@ def write_shards(
     for stale in out.glob("*.tar"):
         stale.unlink()
     bar = Progress(total, f"{head['dataset']}/{head['split']}", "pictures")
-    pictures = _pictures(split, processes)
+    pictures = pictures_of(split, processes)
     entries = []
     first = 0
     for number in range(shards):

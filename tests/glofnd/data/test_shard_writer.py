@@ -11,8 +11,9 @@ import webdataset
 from PIL import Image
 from tiny_data import picture, tiny_split, write
 
+from glofnd.data.encoding import pictures_of
 from glofnd.data.split import Split, stratified
-from glofnd.data.writer import _pictures, pair_counts, write_shards
+from glofnd.data.writer import pair_counts, write_shards
 from glofnd.files import read_json, sha256
 
 
@@ -63,7 +64,7 @@ def test_same_bytes_again_and_old_shards_gone(tmp_path):
 
 
 def test_several_processes_write_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("glofnd.data.writer._PARALLEL_FROM", 1)
+    monkeypatch.setattr("glofnd.data.encoding._PARALLEL_FROM", 1)
     write(tiny_split(), tmp_path / "one")
     head = {"dataset": "tiny", "split": "train", "image_size": 8}
     tail = {"licence": "CC0", "source": {}, "config": {}}
@@ -87,10 +88,10 @@ class Counted(Sequence):
 
 def test_few_pictures_are_under_way_at_once(monkeypatch):
     """A data set larger than the memory is not read ahead of what is written."""
-    monkeypatch.setattr("glofnd.data.writer._PARALLEL_FROM", 1)
-    monkeypatch.setattr("glofnd.data.writer._CHUNK", 8)
+    monkeypatch.setattr("glofnd.data.encoding._PARALLEL_FROM", 1)
+    monkeypatch.setattr("glofnd.data.encoding._CHUNK", 8)
     payloads = Counted()
-    pictures = _pictures(replace(tiny_split(), payloads=payloads), 2)
+    pictures = pictures_of(replace(tiny_split(), payloads=payloads), 2)
     for taken in range(1, 401):
         assert next(pictures) == picture((taken - 1) % 256)
         assert payloads.largest <= taken + 2 * 2 * 8
