@@ -18,12 +18,14 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from glofnd.data.sources.commands import FetchError, attempt
+from glofnd.files import atomic_open
 from glofnd.progress import Progress, progress
 
 __all__ = ["Archive", "Published", "download", "unpack"]
 
 TIMEOUT_SECONDS = 60
 _BLOCK = 2**20
+_WORK = ".unpacking-"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Published:
             if archive.packed:
                 files += unpack(path, out, archive.inner)
             else:
-                shutil.copyfile(path, out / archive.file)
+                with path.open("rb") as source, atomic_open(out / archive.file) as target:
+                    shutil.copyfileobj(source, target)
                 files.append(archive.file)
         stated = [{"url": archive.url, "md5": archive.md5, "bytes": archive.bytes} for archive in self.archives]
         return {"origin": self.origin, "archives": stated, "files": files}
@@ -117,6 +120,10 @@ def _download(archive: Archive, target: Path) -> None:
     part.replace(target)
 
 
+def _mebibytes(size: int) -> int:
+    return -(-size >> 20)
+
+
 def _append(archive: Archive, part: Path) -> None:
     """Load the rest of a file behind what `part` has of it, or all of it where the server gives no parts."""
     have = part.stat().st_size if part.is_file() else 0
@@ -126,7 +133,7 @@ def _append(archive: Archive, part: Path) -> None:
     with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
         if getattr(answer, "status", None) != HTTPStatus.PARTIAL_CONTENT:
             have = 0
-        bar = Progress(archive.bytes >> 20, f"fetching {archive.file}", "MiB")
+        bar = Progress(_mebibytes(archive.bytes), f"fetching {archive.file}", "MiB")
         with part.open("ab" if have else "wb") as handle:
             bar.advance(have >> 20)
             while block := answer.read(_BLOCK):
@@ -153,13 +160,15 @@ def unpack(path: Path, out: Path, inner: str | None = None) -> list[str]:
             folder; and for an archive that cannot be read.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=out) as name:
+    for left in out.glob(f"{_WORK}*"):  # by a process that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=out) as name:
         work = Path(name)
         try:
             if inner is not None:
                 path = _inner(path, inner, work)
             fresh = work / "members"
-            extract = _unzip if zipfile.is_zipfile(path) else _untar
+            extract = _unzip if path.suffix == ".zip" else _untar
             extract(path, fresh)
         except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
             raise FetchError(f"{path.name}: cannot be unpacked ({error})") from error
@@ -196,12 +205,12 @@ def _untar(path: Path, out: Path) -> None:
 
 def _counted(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     """Members as they are met: counting them first would decompress everything twice."""
-    bar = Progress(path.stat().st_size >> 20, f"unpacking {path.name}", "MiB")
+    bar = Progress(_mebibytes(path.stat().st_size), f"unpacking {path.name}", "MiB")
     for member in archive:
         yield member
         # What is behind in the compressed file is what the reader underneath has consumed.
         raw = getattr(archive.fileobj, "fileobj", None) or archive.fileobj
-        bar.advance((raw.tell() >> 20) - bar.done if raw is not None else 0)
+        bar.advance(_mebibytes(raw.tell()) - bar.done if raw is not None else 0)
     bar.close()
 
 

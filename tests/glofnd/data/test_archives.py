@@ -163,6 +163,7 @@ def test_unpacking_replaces_what_was_there(tmp_path):
     trees.cifar10(tree)
     out = tmp_path / "out"
     (out / "cifar-10-batches-bin/stale").mkdir(parents=True)
+    (out / ".unpacking-killed/members").mkdir(parents=True)
     files = unpack(packed(tree, tmp_path / "it.tar.gz"), out)
     assert "cifar-10-batches-bin/test_batch.bin" in files and len(files) == 8
     assert [entry.name for entry in out.iterdir()] == ["cifar-10-batches-bin"]
