@@ -109,13 +109,15 @@ class Overall:
 
 
 def overall(results: Results) -> dict[tuple[str, str], list[Overall]]:
-    """(experiment, objective) -> its detectors, the reference first and the oracle last."""
-    made: dict[tuple[str, str], list[Overall]] = {}
-    for names, rows in results.overall.groupby(["experiment", "objective"], sort=False):
-        experiment, objective = map(str, names)
-        order = {label: number for number, label in enumerate(results.detectors(experiment))}
-        lines = [_overall(row) for _, row in rows.iterrows() if row["detector"] in order]
-        made[experiment, objective] = sorted(lines, key=lambda line: order[line.detector])
+    """(experiment, objective), in the order of the config -> its detectors, the reference first, the oracle last."""
+    frame, made = results.overall, {}
+    for experiment, settings in results.config["experiments"].items():
+        for objective in settings["objectives"]:
+            here = frame[(frame["experiment"] == experiment) & (frame["objective"] == objective)]
+            rows = {str(row["detector"]): row for _, row in here.iterrows()}
+            lines = [_overall(rows[label]) for label in results.detectors(experiment) if label in rows]
+            if lines:
+                made[experiment, objective] = lines
     return made
 
 
