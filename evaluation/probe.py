@@ -19,7 +19,7 @@ Array = NDArray[Any]
 FIXED_C = 1.0
 """C where there are too few labels to validate (a median of one per class)."""
 
-_PATH_TOLERANCE = 1e-5
+_PATH_TOLERANCE = 1e-4
 
 
 def l2_normalise(features: Array) -> Array:
