@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from benchmarks.naive import NaiveCLIP, NaiveSogCLR
+from benchmarks.race import Contender
 from glofnd import CLIP, BatchQuantile, FastCLIP, GloFND, SimCLR, SogCLR
 
 __all__ = ["bimodal", "unimodal"]
-
-Contender = Callable[[], object]
-
-NAIVE_UP_TO = 2048
 
 
 def _call(loss: Callable[[], Tensor], leaves: list[Tensor]) -> Contender:
@@ -36,7 +32,8 @@ def _embeddings(batch: int, dim: int) -> tuple[list[Tensor], Tensor]:
 
 
 def unimodal(batch: int, dim: int) -> dict[str, Contender]:
-    """SimCLR and SogCLR with and without detectors, lightly, libauc where installed, and the naive version."""
+    """SimCLR and SogCLR with and without detectors, lightly, libauc, and the naive version."""
+    from libauc.losses.contrastive import GCLoss_v1
     from lightly.loss import DCLLoss, NTXentLoss
 
     z, index = _embeddings(batch, dim)
@@ -53,15 +50,11 @@ def unimodal(batch: int, dim: int) -> dict[str, Contender]:
     ntxent, dcl = NTXentLoss(temperature=0.1), DCLLoss(temperature=0.1)
     contenders["lightly NT-Xent"] = _call(lambda: ntxent(*z), z)
     contenders["lightly DCL"] = _call(lambda: dcl(*z), z)
-    if importlib.util.find_spec("libauc"):
-        from libauc.losses.contrastive import GCLoss_v1
-
-        libauc = GCLoss_v1(N=batch, tau=0.1, gamma=0.9)
-        contenders["libauc SogCLR"] = _call(lambda: libauc(*z, index), z)
-    if batch <= NAIVE_UP_TO:
-        naive, with_detector = NaiveSogCLR(batch), NaiveSogCLR(batch, alpha=0.01)
-        contenders["naive sogclr"] = _call(lambda: naive(*z, index, 1), z)
-        contenders["naive sogclr+glofnd"] = _call(lambda: with_detector(*z, index, 1), z)
+    libauc = GCLoss_v1(N=batch, tau=0.1, gamma=0.9, device="cpu")
+    contenders["libauc SogCLR"] = _call(lambda: libauc(*z, index), z)
+    naive, with_detector = NaiveSogCLR(batch), NaiveSogCLR(batch, alpha=0.01)
+    contenders["naive sogclr"] = _call(lambda: naive(*z, index, 1), z)
+    contenders["naive sogclr+glofnd"] = _call(lambda: with_detector(*z, index, 1), z)
     return contenders
 
 
@@ -91,7 +84,7 @@ def bimodal(batch: int, dim: int) -> dict[str, Contender]:
         return clip_loss(*(torch.nn.functional.normalize(x, dim=1) for x in z), scale)
 
     contenders["open_clip ClipLoss"] = _call(open_clip, [*z, scale])
-    if batch <= NAIVE_UP_TO:
-        naive = NaiveCLIP(batch)
-        contenders["naive fastclip-v1"] = _call(lambda: naive(*z, index, 1), z)
+    naive, with_detector = NaiveCLIP(batch), NaiveCLIP(batch, alpha=0.01)
+    contenders["naive fastclip-v1"] = _call(lambda: naive(*z, index, 1), z)
+    contenders["naive fastclip-v1+glofnd"] = _call(lambda: with_detector(*z, index, 1), z)
     return contenders

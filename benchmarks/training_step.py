@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-
 import torch
 
+from benchmarks.race import Contender, race
 from glofnd import GloFND, KeepAll, SogCLR
 from glofnd.detectors import Detector
 
@@ -15,7 +13,7 @@ __all__ = ["added_to_a_training_step"]
 BATCH, SIZE, DIM = 128, 32, 128
 
 
-def added_to_a_training_step(steps: int = 3, losses: int = 30) -> dict[str, float]:
+def added_to_a_training_step(steps: int = 3, losses: int = 50) -> dict[str, float]:
     """Median milliseconds of encoder and objective, and the share GloFND adds to their sum.
 
     128 pictures of 32 x 32 in two views, torchvision's ResNet-18, forward and backward.
@@ -30,27 +28,17 @@ def added_to_a_training_step(steps: int = 3, losses: int = 30) -> dict[str, floa
         model.zero_grad()
         model(views).square().sum().backward()
 
-    def objective(detector: Detector) -> float:
+    def objective(detector: Detector) -> Contender:
         loss = SogCLR(BATCH, detector=detector)
         z = [torch.randn(BATCH, DIM, requires_grad=True) for _ in range(2)]
-        return _median(lambda: loss(*z, index, epoch=0).backward(), losses)
+        return lambda: loss(*z, index, epoch=0).backward()
 
-    step = _median(encoder, steps)
-    plain, with_detector = objective(KeepAll(BATCH)), objective(GloFND(BATCH))
+    step = race({"encoder": encoder}, 0, steps)["encoder"]["median_ms"]
+    objectives = {"plain": objective(KeepAll(BATCH)), "with glofnd": objective(GloFND(BATCH))}
+    plain, with_detector = (timing["median_ms"] for timing in race(objectives, 0, losses).values())
     return {
         "encoder_ms": step,
         "objective_ms": plain,
         "objective_with_glofnd_ms": with_detector,
         "added_share": (with_detector - plain) / (step + plain),
     }
-
-
-def _median(call: object, repeats: int) -> float:
-    assert callable(call)
-    call()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds) * 1e3
