@@ -16,12 +16,12 @@ UV_VERSION := 0.13.9
 
 export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
-SHELL_SCRIPTS := requirements/install containers/build containers/install .ci/run
+SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup demo smoke test test-fast plan lint format mlflow report container lock clean
+.PHONY: help setup demo smoke test test-fast test-container plan lint format mlflow report container lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is up to date)
 	@requirements/install
@@ -53,6 +53,9 @@ test-fast: setup ## The quick tests alone
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'
+
+test-container: setup ## Build the image and run the whole DAG in it; as root, Debian's podman and others (containers/README.md)
+	@$(ACTIVATE); tests/container/run
 
 mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \
