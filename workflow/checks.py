@@ -216,16 +216,17 @@ def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
             yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"
 
 
-def contradictions(config: Config, already_broken: bool) -> list[str]:
+def contradictions(config: Config, already_broken: bool, files: bool = True) -> list[str]:
     """Every problem between keys, one line each.
 
     Args:
         config: with defaults filled in.
         already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
             out (its part is named by the schema's message already).
+        files: also look whether the user's own files are there.
     """
     checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _plan, _resources)]
-    checks += [partial(_files, config, label) for label in _keys(config.get("datasets"))]
+    checks += [partial(_files, config, label) for label in _keys(config.get("datasets")) if files]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]
         if not isinstance(experiment, dict):

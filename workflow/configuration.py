@@ -30,11 +30,15 @@ class ConfigError(ValueError):
         super().__init__("\n".join([f"error: {count} in the config; nothing was started", *(f"  {p}" for p in found)]))
 
 
-def resolve(config: Config) -> Config:
+def resolve(config: Config, files: bool = True) -> Config:
     """Check a merged config and fill in every default.
 
     An entry of `datasets`, `experiments`, `objectives`, `detectors` or `evaluations` that is `false` is left out (so
     that a preset can switch off what the default config has); one that is empty takes its defaults.
+
+    Args:
+        config: as read.
+        files: whether the user's own files must be there already.
 
     Raises:
         ConfigError: naming every problem.
@@ -44,17 +48,17 @@ def resolve(config: Config) -> Config:
     chosen = typed(chosen, schema)
     found = [*unknown, *problems(chosen, schema)]
     complete = filled(chosen, schema)
-    found += contradictions(complete, already_broken=bool(found))
+    found += contradictions(complete, bool(found), files)
     if found:
         raise ConfigError([line.replace("\n", "\\n") for line in dict.fromkeys(found)])
     resolved: Config = complete
     return resolved
 
 
-def resolve_or_exit(config: Config) -> Config:
+def resolve_or_exit(config: Config, files: bool = True) -> Config:
     """`resolve`, with the problems as plain lines on stderr and no traceback: what the Snakefile calls."""
     try:
-        return resolve(config)
+        return resolve(config, files)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
 

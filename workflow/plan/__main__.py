@@ -41,7 +41,7 @@ def main() -> None:
     config = _read(ROOT / "config.yaml")
     if arguments.configfile:
         update_config(config, _read(arguments.configfile))
-    plan = estimate(resolve_or_exit(config))
+    plan = estimate(resolve_or_exit(config, files=False))
     if arguments.json:
         write_json(arguments.json, plan)
     sys.stdout.write(as_text(plan))

@@ -30,10 +30,17 @@ def _split(config: Config, dataset: str, split: str) -> dict[str, Any]:
     return {"dataset": dataset, "split": split, "samples": samples, "bytes": None, "sharded": False}
 
 
-def _training(grid: Grid, name: str, samples: int | None) -> dict[str, Any]:
-    """Epochs and hours of an experiment's runs, with shared trunks and without."""
+def _pictures(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) -> int:
+    """Pictures whose features the runs of an experiment store, as far as their number is known."""
+    runs = (run for run in grid.all_runs if run.experiment == name)
+    return sum(counts[pair] or 0 for run in runs for pair in grid.feature_splits(run))
+
+
+def _training(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) -> dict[str, Any]:
+    """Epochs and hours of an experiment's runs, with shared trunks and without; `counts` are samples by split."""
     experiment = grid.config["experiments"][name]
     training, rate = experiment["training"], throughput(grid.config, name)
+    samples = counts[experiment["dataset"], experiment["split"]]
     runs = [run for run in grid.runs.values() if run.experiment == name]
     apart = training["epochs"] * len(runs)
     starts = {run.id: start.epoch if (start := grid.start_of_run(run)) else 0 for run in runs}
@@ -45,7 +52,8 @@ def _training(grid: Grid, name: str, samples: int | None) -> dict[str, Any]:
     hours = None if rate.value is None or samples is None else epochs * samples / rate.value / 3600
     # One run per objective and detector is enough to know all sizes: seeds do not change them.
     first = grid.config["seeds"][0]
-    sizes = [run_size(grid.run_config(run), samples or 0) for run in runs if run.seed == first]
+    side = experiment["views"]["size"] or grid.config["datasets"][experiment["dataset"]]["image_size"]
+    sizes = [run_size(grid.run_config(run), samples or 0, side) for run in runs if run.seed == first]
     gpus = grid.config["resources"]["pretrain"]["gpu"]
     return {
         "experiment": name,
@@ -61,6 +69,7 @@ def _training(grid: Grid, name: str, samples: int | None) -> dict[str, Any]:
         "parameters": sizes[0].parameters,
         "state_bytes_per_sample": max(size.bytes_per_sample for size in sizes),
         "checkpoint_bytes": sum(size.checkpoint for size in sizes) * len(grid.config["seeds"]),
+        "feature_bytes": sizes[0].feature_bytes * _pictures(grid, name, counts),
         "memory_bytes": max(size.memory for size in sizes),
     }
 
@@ -93,16 +102,19 @@ def estimate(config: Config) -> dict[str, Any]:
     """What a resolved config costs from an empty start.
 
     Returns:
-        `jobs` by rule, `data` per split, `training` per experiment, `evaluation` per experiment and kind. Hours are of
-        one job after the other; a job that trains on several GPUs counts once in `hours`.
+        `jobs` by rule, `data` per split, `download_bytes` of all sources, `training` per experiment, `evaluation` per
+        experiment and kind. Hours are of one job after the other; a job that trains on several GPUs counts once.
     """
     grid = Grid(config)
     data = [_split(config, *pair) for pair in splits_read(grid)]
-    samples = {(entry["dataset"], entry["split"]): entry["samples"] for entry in data}
+    counts = {(entry["dataset"], entry["split"]): entry["samples"] for entry in data}
     experiments = config["experiments"]
     return {
         "jobs": job_counts(grid),
         "data": data,
-        "training": [_training(grid, name, samples[e["dataset"], e["split"]]) for name, e in experiments.items()],
+        "download_bytes": sum(
+            DATASETS[kind].download for kind in {config["datasets"][name]["dataset"] for name, _ in counts}
+        ),
+        "training": [_training(grid, name, counts) for name in experiments],
         "evaluation": [entry for name in experiments for entry in _after_training(grid, name)],
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from glofnd.detectors import build_detector
-from glofnd.encoders import build_model
+from glofnd.encoders import Model, build_model
 from glofnd.objectives import build_objective
 
 __all__ = ["RunSize", "run_size"]
@@ -23,6 +25,7 @@ class RunSize:
 
     Attributes:
         parameters: trained numbers of the model.
+        feature_bytes: of one picture's frozen features, and of its embedding where the model has one of pictures.
         bytes_per_sample: of detector and objective state.
         checkpoint: bytes of a checkpoint.
         memory: bytes of parameters, gradients, optimiser and per-sample state in the training process; activations,
@@ -30,6 +33,7 @@ class RunSize:
     """
 
     parameters: int
+    feature_bytes: int
     bytes_per_sample: int
     checkpoint: int
     memory: int
@@ -45,17 +49,28 @@ def _state_bytes(config: dict[str, Any], samples: int) -> int:
     return sum(value.numel() * value.element_size() for value in whole.state_dict().values())
 
 
-def run_size(config: dict[str, Any], samples: int) -> RunSize:
+@torch.no_grad()
+def _feature_bytes(model: Model, side: int) -> int:
+    picture = model.normalise(torch.zeros(1, 3, side, side))
+    widths = [model.features(picture).shape[1]]
+    if model.modality == "bimodal":
+        widths.append(model.project(picture).shape[1])
+    return 4 * sum(widths)
+
+
+def run_size(config: dict[str, Any], samples: int, side: int) -> RunSize:
     """Sizes of a run.
 
     Args:
         config: run config.
         samples: in the training split.
+        side: pixels a side of what the encoder sees.
     """
-    model = build_model(config)
+    model = build_model(config).eval()
     parameters = sum(value.numel() for value in model.parameters())
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     each = (_state_bytes(config, _MORE) - _state_bytes(config, _FEW)) // (_MORE - _FEW)
     optimiser = 4 * parameters * _OPTIMISER_STATE[config["training"]["optimizer"]]
     state = each * samples
-    return RunSize(parameters, each, weights + optimiser + state, weights + 4 * parameters + optimiser + state)
+    width = _feature_bytes(model, side)
+    return RunSize(parameters, width, each, weights + optimiser + state, weights + 4 * parameters + optimiser + state)

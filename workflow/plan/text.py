@@ -95,20 +95,24 @@ def _storage(plan: Plan) -> list[str]:
     made = [entry for entry in plan["data"] if entry["sharded"]]
     shards = sum(entry["bytes"] for entry in made)
     lines = _table(
-        ("storage and memory", "parameters", "state/sample", "final checkpoints", "memory of a training*"),
+        ("storage and memory", "parameters", "state/sample", "checkpoints", "features", "memory of a training*"),
         [
             (
                 row["experiment"],
                 _number(row["parameters"]),
                 f"{row['state_bytes_per_sample']} B",
                 _size(row["checkpoint_bytes"]),
+                _size(row["feature_bytes"]),
                 _size(row["memory_bytes"]),
             )
             for row in plan["training"]
         ],
     )
     lines.append("  * weights, gradients, optimiser and per-sample state; activations come on top.")
-    lines.append(f"  Shards made so far: {_size(shards)} in {len(made)} of {len(plan['data'])} splits.")
+    lines.append(
+        f"  Data as published: {_size(plan['download_bytes'])}. "
+        f"Shards made so far: {_size(shards)} in {len(made)} of {len(plan['data'])} splits."
+    )
     return lines
 
 
@@ -120,7 +124,5 @@ def as_text(plan: Plan) -> str:
     hours = _total([row["hours"] for row in (*training, *evaluation)])
     lines = [f"{sum(jobs.values()):,} jobs: " + ", ".join(f"{count:,} {rule}" for rule, count in jobs.items()), ""]
     lines += [*_training(training), "", *_evaluation(evaluation), "", *_storage(plan), ""]
-    lines.append(
-        f"Together {_hours(hours)} hours of jobs one after the other, {_hours(gpu)} of them GPU-hours of training."
-    )
+    lines.append(f"Together {_hours(hours)} hours of jobs one after the other; training takes {_hours(gpu)} GPU-hours.")
     return "\n".join(lines) + "\n"
