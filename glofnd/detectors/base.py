@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from glofnd.detectors.tile import Tile
@@ -120,8 +119,7 @@ class Detector(nn.Module):
         learning, filtering = batch.epoch >= self.start_update, batch.epoch >= self.start_filter
         if not filtering and not (learning and batch.training):
             return None
-        with torch.no_grad():
-            return self._screening(batch, learning, filtering)
+        return self._screening(batch, learning, filtering)
 
     def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
         raise NotImplementedError

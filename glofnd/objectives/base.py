@@ -196,8 +196,7 @@ class Objective(nn.Module):
     def _inspect(self, inputs: Inputs, epoch: int | None) -> dict[str, Inspection]:
         index, labels, found = inputs.index, inputs.labels, {}
         everything = slice(0, index.numel())
-        for name in self.modalities:
-            anchors, candidates = self._parts(name, inputs.unit)
+        for name, (anchors, candidates) in self._parts(inputs.unit).items():
             detector = self._detector(name)
             pairs = Similarities(anchors, candidates, 0, index.numel(), Workspace())
             when = detector.start_filter if epoch is None else epoch
@@ -223,11 +222,12 @@ class Objective(nn.Module):
         assert isinstance(detector, Detector)
         return detector
 
-    def _parts(self, modality: str, both: Tensor) -> tuple[Tensor, Tensor]:
-        """Anchors and candidates of a modality out of [2, B, D], without copies."""
+    def _parts(self, both: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Anchors and candidates of each modality out of [2, B, D], without copies."""
         if self.modalities == ("image",):
-            return both, both
-        return (both[:1], both[1:]) if modality == "image" else (both[1:], both[:1])
+            return {"image": (both, both)}
+        first, second = both[:1], both[1:]
+        return {"image": (first, second), "text": (second, first)}
 
     def _tile_rows(self, candidates: Tensor) -> int:
         groups, size, _ = candidates.shape
@@ -269,16 +269,17 @@ class Objective(nn.Module):
             columns = None if labels is None else self.ranks.gather(labels)
         gradient = torch.zeros_like(everywhere)
         sides = []
+        mine, others, into = self._parts(both), self._parts(everywhere), self._parts(gradient)
         for name in self.modalities:
-            anchors, candidates = self._parts(name, both)[0], self._parts(name, everywhere)[1]
+            anchors, candidates = mine[name][0], others[name][1]
             pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates), self._workspace)
             detector = self._detector(name)
             screening = detector.screen(self._batch(pairs, index, epoch, labels, columns, self.training))
             criterion = self.criterion(name, index, epoch, temperature)
-            to_anchors, to_candidates = self._parts(name, gradient)
-            into = Gradients(to_anchors[:, own], to_candidates, d_temperature if needed[2] else None)
+            to_anchors, to_candidates = into[name]
+            gradients = Gradients(to_anchors[:, own], to_candidates, d_temperature if needed[2] else None)
             sides.append(
-                Side(pairs, criterion, screening, detector.treatment == "attract", into if any(needed) else None)
+                Side(pairs, criterion, screening, detector.treatment == "attract", gradients if any(needed) else None)
             )
         if len(sides) == 2 and self.ranks is None and len(index) ** 2 <= self.matrix_size and not sides[0].attract:
             loss = loss + contrast_both(*sides)

@@ -120,7 +120,6 @@ class Side:
             self.screening.commit()
 
 
-@torch.no_grad()
 def contrast(side: Side) -> Tensor:
     """Mean over anchors of the sum over views of an objective; adds its gradients to `side.gradients`."""
     pairs, screening, gradients = side.pairs, side.screening, side.gradients
@@ -142,11 +141,11 @@ def contrast(side: Side) -> Tensor:
             pulled = pull if pulled is None else pulled.add_(pull)
     if gradients is not None and pulled is not None:
         gradients.candidates.add_(pulled.T.contiguous().view_as(gradients.candidates))
-    return loss
+    return loss / pairs.batch
 
 
 def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Value of a tile, and its gradient with respect to the candidates as `contrast` adds it up."""
+    """Sum of a tile's values, and its gradient with respect to the candidates as `contrast` adds it up."""
     pairs, gradients, rows = side.pairs, side.gradients, tile.rows
     anchors = pairs.anchors[:, rows]
     tau = side.criterion.temperature(rows).to(anchors.dtype)
@@ -156,13 +155,12 @@ def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor 
         dropped, found = 1 - keep.view(-1, pairs.columns), pairs.negatives - kept
         attraction = products(dropped, pairs.flat.T).view_as(anchors)
         alignment = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found)
-    weight, shift = exponentials(tile.similarity, keep, tau)
-    total = weight.sum(-1)
+    weight, total, log_sum = exponentials(tile.similarity, keep, tau, tile.similarity)
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
     pull = products(weight.view(-1, pairs.columns), pairs.flat.T).view_as(anchors)
-    inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
+    inverse = total.reciprocal() if empty is None else total.reciprocal().masked_fill_(empty, 0)
     statistics = Rows(
-        total.log() + shift,
+        log_sum,
         lambda: (anchors * pull).sum(-1) * inverse,
         kept,
         tile.positive,
@@ -171,7 +169,7 @@ def _treat(side: Side, tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor 
         empty,
     )
     terms = side.criterion.terms(rows, statistics)
-    value = terms.value.sum() / pairs.batch
+    value = terms.value.sum()
     if gradients is None:
         return value, None
     scale = (terms.d_log_sum * inverse / (tau * pairs.batch)).unsqueeze(-1)
@@ -208,23 +206,34 @@ def count(tile: Tile, keep: Tensor | None) -> tuple[Tensor, Tensor | None]:
     return kept, empty if bool(empty.any()) else None
 
 
-def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor) -> tuple[Tensor, Tensor | float]:
-    """exp(s / tau - shift) over kept candidates and 0 elsewhere, in the memory of `similarity`, and shift [V, t].
+def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(s / tau) over kept candidates and 0 elsewhere, its sum over a row [V, t], and the logarithm of that sum.
 
-    Powers of 2, since on a CPU they are computed four times as fast as powers of e, and to the same error.
+    The first two are divided by a common factor per row where they would otherwise leave the range of numbers. Powers
+    of 2, since on a CPU they are computed four times as fast as powers of e, and to the same error.
+
+    Args:
+        similarity: [V, t, M].
+        keep: 1 or 0, [V, t, M], or None to keep all.
+        tau: scalar or [t].
+        out: [V, t, M], memory for the result; may be that of `similarity`.
     """
-    inverse = (1 / tau).unsqueeze(-1)
-    if float(inverse.amax()) <= LARGEST_EXPONENT:
-        weight = similarity.mul_(inverse * LOG2_E).exp2_()
-        return (weight if keep is None else weight.mul_(keep)), 0.0
+    in_range = float(tau if tau.ndim == 0 else tau.amin()) >= 1 / LARGEST_EXPONENT
+    scale = (LOG2_E / tau).unsqueeze(-1)
+    if in_range:
+        weight = torch.mul(similarity, scale, out=out).exp2_()
+        total = (weight if keep is None else weight.mul_(keep)).sum(-1)
+        return weight, total, total.log()
     if keep is None:
         largest = similarity.amax(-1, keepdim=True)
-        return similarity.sub_(largest).mul_(inverse * LOG2_E).exp2_(), (largest * inverse).squeeze(-1)
-    # The largest kept similarity: 1 + s is not negative, so what is dropped counts as -1.
-    largest = torch.addcmul(keep, keep, similarity).amax(-1, keepdim=True) - 1
-    bound = LARGEST_EXPONENT * LOG2_E
-    weight = similarity.sub_(largest).mul_(inverse * LOG2_E).clamp_(max=bound).exp2_().mul_(keep)
-    return weight, (largest * inverse).squeeze(-1)
+        weight = torch.sub(similarity, largest, out=out).mul_(scale).exp2_()
+    else:
+        # The largest kept similarity: 1 + s is not negative, so what is dropped counts as -1.
+        largest = torch.addcmul(keep, keep, similarity).amax(-1, keepdim=True) - 1
+        weight = torch.sub(similarity, largest, out=out).mul_(scale).clamp_(max=LARGEST_EXPONENT * LOG2_E)
+        weight.exp2_().mul_(keep)
+    total = weight.sum(-1)
+    return weight, total, total.log() + largest.squeeze(-1) / tau
 
 
 class ClosedForm(torch.autograd.Function):

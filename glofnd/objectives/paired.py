@@ -18,7 +18,6 @@ from glofnd.products import products
 __all__ = ["contrast_both"]
 
 
-@torch.no_grad()
 def contrast_both(image: Side, text: Side) -> Tensor:
     """Sum over both directions of the mean over anchors; adds the gradients to `image.gradients`.
 
@@ -43,14 +42,13 @@ def contrast_both(image: Side, text: Side) -> Tensor:
         kept, empty = count(view, keep)
         tau = criterion.temperature(everything).to(view.similarity.dtype)
         memory = pairs.workspace.take(f"weight {len(weights)}", view.similarity.numel(), view.similarity)
-        weight = memory.as_strided(view.similarity.shape, view.similarity.stride()).copy_(view.similarity)
-        weight, shift = exponentials(weight, keep, tau)
-        total = weight.sum(-1)
-        inverse = 1 / total if empty is None else torch.where(empty, 0, 1 / total)
+        memory = memory.as_strided(view.similarity.shape, view.similarity.stride())
+        weight, total, log_sum = exponentials(view.similarity, keep, tau, memory)
+        inverse = total.reciprocal() if empty is None else total.reciprocal().masked_fill_(empty, 0)
         mean = partial(_weighted_mean, view, weight, inverse)
-        statistics = Rows(total.log() + shift, mean, kept, view.positive, view.positive, view.negatives, empty)
+        statistics = Rows(log_sum, mean, kept, view.positive, view.positive, view.negatives, empty)
         terms = criterion.terms(everything, statistics)
-        loss += terms.value.sum() / pairs.batch
+        loss += terms.value.sum()
         if gradients is None:
             continue
         if gradients.temperature is not None and terms.d_temperature is not None:
@@ -68,7 +66,7 @@ def contrast_both(image: Side, text: Side) -> Tensor:
             gradients.temperature.sub_((images * to_images).sum() / (tau * pairs.batch))
         gradients.anchors[0].add_(to_images.addcmul_(share, texts), alpha=1 / pairs.batch)
         gradients.candidates[0].add_(to_texts.addcmul_(share, images), alpha=1 / pairs.batch)
-    return loss
+    return loss / pairs.batch
 
 
 def _weighted_mean(tile: Tile, weight: Tensor, inverse: Tensor) -> Tensor:
