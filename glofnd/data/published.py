@@ -29,7 +29,8 @@ PUBLISHED_SOURCES: dict[str, Source] = {
 
 _IMAGENET = (
     "ImageNet needs a login: get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from "
-    "https://image-net.org/download and unpack them to `path`/train/<wnid>/*.JPEG and `path`/val/<wnid>/*.JPEG"
+    "https://image-net.org/download and unpack them to `path`/train/<wnid>/*.JPEG and `path`/val/<wnid>/*.JPEG "
+    "(with ILSVRC2012_devkit_t12.tar.gz beside them, torchvision.datasets.ImageNet(`path`, split) does that)"
 )
 _CARS = (
     "Stanford Cars' own host is gone: get cars_train, cars_test, devkit and cars_test_annos_withlabels.mat from a copy "
