@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from discovery_fixture import predictions
 from lxml import html
 
 from workflow.scripts.report import main
@@ -28,7 +29,10 @@ FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 EMOJI = ["grinning face", "red heart", "dog face", "pizza", "rocket"]
 
 
-DISCOVERED = ("precision", "recall", "f1", "f1_per_anchor", "dropped_share", "base_rate", "threshold_error", "exact_f1")
+DISCOVERED = (
+    *("precision", "recall", "f1", "f1_per_anchor", "f1_per_class", "dropped_share", "base_rate", "f1@parity"),
+    *("threshold_error", "exact_f1"),
+)
 
 
 def config(folder: Path) -> dict[str, Any]:
@@ -153,6 +157,16 @@ def _rows(settings: dict[str, Any], gains: dict[str, float], rng: np.random.Gene
                         "discovery", experiment["dataset"], "train", metric, None, 0.0, metric != "threshold_error",
                     )  # fmt: skip
                     add(objective, detector, "method", seed, discovery, max(level, 0.0))
+            for baseline in experiment["baselines"]:
+                for metric in DISCOVERED[:-1]:
+                    add(
+                        "baseline",
+                        baseline,
+                        "baseline",
+                        seed,
+                        ("discovery", name, "train", metric, None, 0.0, True),
+                        0.3,
+                    )
     for row in rows:
         if row["evaluation"] == "discovery":
             row["chance"] = float("nan")
@@ -258,9 +272,15 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> Path:
                     "peak_memory_mb": 900.0,
                 }  # fmt: skip
                 (run / "metrics.json").write_text(json.dumps({"provenance": made}), encoding="utf-8")
+                names = EMOJI if bimodal else FASHION
+                sides, quality = ["image", "text"] if bimodal else ["image"], QUALITY.get(detector, 0.3)
+                learned = detector not in ("none", "oracle")
+                predictions(run, f"{name}.train", sides, experiment["label"], names, quality, learned)
                 if detector != "none":
-                    names = EMOJI if bimodal else FASHION
                     gallery(run / "discovery/gallery.npz", names, QUALITY[detector], bimodal, rng)
+    for seed in settings["seeds"]:
+        run = folder / f"runs/fashion-mnist/baseline/raw-pixels/seed{seed}"
+        predictions(run, "fashion-mnist.train", ["image"], "label", FASHION, 0.2, shifted=True)
     source = {"source": "fashion-mnist", "origin": "Debian package dataset-fashion-mnist", "sha256": {"x": "0" * 64}}
     manifest = folder / "shards/fashion-mnist/train/manifest.json"
     manifest.parent.mkdir(parents=True, exist_ok=True)

@@ -29,15 +29,15 @@ def _edit(path: Path, change: dict[str, Any]) -> None:
 
 def test_summary_has_one_row_per_value(tree: dict[str, Any], tmp_path: Path) -> None:
     table = aggregate(tmp_path / "benchmark.json", tmp_path)
-    # 9 runs x (4 linear + 2 discovery) + 3 baselines x 4 linear
-    assert len(table) == 66
+    # (9 runs + 3 baselines) x (4 linear + 2 discovery)
+    assert len(table) == 72
     assert not table.duplicated([*KEY, "detector", "seed"]).any()
     assert set(table["kind"]) == {"method", "baseline"}
     assert table[table["metric"] == "precision"]["value"].isna().all()
     assert table["primary"].sum() == 24
     stored = pd.read_parquet(tmp_path / "summary.parquet")
     pd.testing.assert_frame_equal(stored, table)
-    assert len(pd.read_csv(tmp_path / "summary.csv")) == 66
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == 72
 
 
 def test_means_are_over_seeds(tree: dict[str, Any], tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_means_are_over_seeds(tree: dict[str, Any], tmp_path: Path) -> None:
     values = table[(table[list(one)] == pd.Series(one)).all(axis=1)]["value"]
     assert row["seeds"] == 3
     assert row["mean"] == pytest.approx(np.mean(values)) and row["sd"] == pytest.approx(np.std(values, ddof=1))
-    assert len(pd.read_csv(tmp_path / "summary_mean.csv")) == 22
+    assert len(pd.read_csv(tmp_path / "summary_mean.csv")) == 24
 
 
 def test_results_of_two_protocols_are_not_averaged(tree: dict[str, Any], tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_results_of_two_protocols_are_not_averaged(tree: dict[str, Any], tmp_pat
 def test_a_missing_result_is_an_error_or_left_out(tree: dict[str, Any], tmp_path: Path) -> None:
     missing = tmp_path / "runs/exp/sogclr/glofnd/seed2/linear/metrics.json"
     missing.unlink()
-    with pytest.raises(ValueError, match=r"glofnd/seed2/linear/metrics.json: no such result \(1 of 21 are missing\)"):
+    with pytest.raises(ValueError, match=r"glofnd/seed2/linear/metrics.json: no such result \(1 of 24 are missing\)"):
         aggregate(tmp_path / "benchmark.json", tmp_path)
-    assert len(aggregate(tmp_path / "benchmark.json", tmp_path, allow_missing=True)) == 62
+    assert len(aggregate(tmp_path / "benchmark.json", tmp_path, allow_missing=True)) == 68
 
 
 @pytest.mark.parametrize("change", [{"format": 2}, {"run": {}}, {"metrics": [{"metric": "top1"}]}])

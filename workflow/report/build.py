@@ -14,6 +14,7 @@ from workflow.report.answers import answers
 from workflow.report.appearance import LOOKS, Look, assign_looks
 from workflow.report.comparisons import DISCOVERY, discovery_parts, main_columns, tables
 from workflow.report.curves import training_curves
+from workflow.report.discovered import discovered
 from workflow.report.evidence import evidence, overall
 from workflow.report.forest import forest
 from workflow.report.formats import FORMATS, interval
@@ -80,6 +81,7 @@ def render(results: Results) -> str:
         answers=answers(results, found, looks, proofs),
         tables=[table for table in found if table.evaluation != DISCOVERY],
         discovery=[table for table in found if table.evaluation == DISCOVERY],
+        discovered=discovered(results, looks),
         forests=[
             plot
             for table in found

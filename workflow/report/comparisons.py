@@ -22,9 +22,12 @@ NEUTRAL = ("base_rate", "dropped_share")
 
 _DISCOVERED = (
     *("precision", "recall", "f1"),
-    *("precision_per_anchor", "recall_per_anchor", "f1_per_anchor"),
     *("dropped_share", "base_rate", "threshold_error"),
+    *("f1_per_anchor", "f1_per_class", "average_precision"),
 )
+
+_AT_LABELS = ("precision", "recall", "f1", "base_rate")
+"""Metrics of discovery that are shown against every label field."""
 
 
 def tables(results: Results) -> list[Table]:
@@ -170,7 +173,7 @@ def main_columns(table: Table) -> tuple[list[int], list[int]]:
 
 
 def discovery_parts(table: Table) -> list[tuple[str, Table]]:
-    """A table of discovery in parts: each modality's anchors, then more against the same labels."""
+    """A table of discovery in parts: each modality's anchors, the same against other labels, then more."""
     numbers = {column.metric: number for number, column in enumerate(table.columns)}
     found, shown = [], set()
     for modality, prefix in (("image", ""), ("text", "text_")):
@@ -180,6 +183,10 @@ def discovery_parts(table: Table) -> list[tuple[str, Table]]:
             columns = [replace(column, metric=column.metric.removeprefix(prefix)) for column in part.columns]
             found.append((f"{modality} anchors", replace(part, columns=columns)))
             shown |= set(chosen)
+    fields = list(dict.fromkeys(name.partition("@")[2] for name in numbers if "@" in name))
+    fine = [numbers[f"{name}@{field}"] for field in fields for name in _AT_LABELS if f"{name}@{field}" in numbers]
+    if fine:
+        found.append(("image anchors against other labels", table.part(fine)))
     rest = [number for name, number in numbers.items() if number not in shown and "@" not in name]
     return [*found, ("more", table.part(rest))] if rest else found
 

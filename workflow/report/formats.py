@@ -46,6 +46,7 @@ _METRICS = {
     "mean-per-class": "mean per class",
     "f1": "F1",
     "f1_per_anchor": "F1 per anchor",
+    "f1_per_class": "F1 per class",
     "exact_f1": "exact F1",
 }
 

@@ -45,6 +45,7 @@ class Series:
         mean: (x, y) of the thick line.
         single: one list of (x, y) per thin line (a seed each).
         bands: (x, low, high) areas, widest first.
+        marks: single points, drawn with the look's marker.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Series:
     mean: Sequence[Point]
     single: Sequence[Sequence[Point]] = ()
     bands: Sequence[Band] = ()
+    marks: Sequence[Point] = ()
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def line_chart(
         references: labelled horizontal lines.
         y_range: limits that must be inside the vertical axis; of the data alone if `None`.
     """
-    points = [p for one in series for line in (one.mean, *one.single) for p in line]
+    points = [p for one in series for line in (one.mean, *one.single, one.marks) for p in line]
     points += [(x, y) for one in series for band in one.bands for x, *pair in band for y in pair]
     xs = [x for x, _ in points]
     ys = [y for _, y in points] + [line.value for line in references] + list(y_range or ())
@@ -225,8 +227,7 @@ def line_chart(
             element(group, "path", class_="band", d=_path(outline, frame) + "Z")
         for line_points in one.single:
             element(group, "path", class_="single", d=_path(line_points, frame))
-        if len(one.mean) == 1:
-            x, y = one.mean[0]
+        for x, y in [*one.marks, *(one.mean if len(one.mean) == 1 else ())]:
             place = f"translate({_number(frame.x(x))} {_number(frame.y(y))})"
             element(group, "path", class_="dot", d=one.look.marker, transform=place)
         dash = {"stroke_dasharray": one.look.dash} if one.look.dash else {}
