@@ -200,6 +200,20 @@ def test_the_image_keeps_no_cache_and_nothing_of_the_build_machine() -> None:
         assert not (SANDBOX / name).exists() or (SANDBOX / name).stat().st_size == 0, name
 
 
+def test_the_definitions_own_test_passes_in_the_image(inside: Run) -> None:
+    """glofnd.def takes the Dockerfile's steps, so what it sets and tests has to hold in an image of these."""
+    sections = re.split(r"^%(\w+)\n", (ROOT / "containers/glofnd.def").read_text(), flags=re.MULTILINE)
+    definition = dict(zip(sections[1::2], sections[2::2], strict=True))
+    program = f"{definition['environment']}\n{definition['test']}\ncommand -v python\n"
+    command = ["apptainer", "exec", "--home", str(inside.folder.path), str(SANDBOX), "sh", "-ec", program]
+    path = f"{inside.folder.tools}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=inside.folder.path, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [torch.__version__, "/usr/local/glofnd/bin/python"]
+
+
 def test_any_user_can_run_snakemake_in_the_image(tmp_path: Path) -> None:
     """As `docker run --user` does: an id that the image does not know, and a checkout that belongs to it."""
     for name in ("Snakefile", "config.yaml", "glofnd", "evaluation", "workflow", "profiles"):
