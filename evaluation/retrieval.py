@@ -13,6 +13,7 @@ from evaluation.feature_store import FeatureStore, FeatureStoreError
 from evaluation.naming import suffixes
 from evaluation.results import Findings
 from evaluation.tasks import RetrievalTask
+from glofnd.progress import progress
 
 __all__ = ["PROTOCOL", "chance_recall", "first_ranks", "run_retrieval"]
 
@@ -23,7 +24,7 @@ PROTOCOL = "retrieval-distinct-captions"
 pictures. A query succeeds at k if any right candidate is among its k best."""
 
 
-def first_ranks(queries: Array, candidates: Array, pairs: Array, chunk: int = 1024) -> Array:
+def first_ranks(queries: Array, candidates: Array, pairs: Array, similarities: int = 2**24) -> Array:
     """Rank, from 1, of the best right candidate of every query; int64 [Q].
 
     Ties count half: a right candidate that n wrong ones equal is placed in their middle, so that a collapsed model, to
@@ -33,7 +34,7 @@ def first_ranks(queries: Array, candidates: Array, pairs: Array, chunk: int = 10
         queries: L2-normalised [Q, D].
         candidates: L2-normalised [M, D].
         pairs: int [P, 2], (query, candidate) that belong together; every query in at least one.
-        chunk: queries at a time, which bounds memory to chunk x M.
+        similarities: held at a time, in whole queries: the memory does not grow with Q, and with M only beyond this.
 
     Raises:
         ValueError: a query has no right candidate.
@@ -43,7 +44,9 @@ def first_ranks(queries: Array, candidates: Array, pairs: Array, chunk: int = 10
     if len(empty):
         raise ValueError(f"query {empty[0]} has no right candidate")
     ranks = np.empty(len(queries), dtype=np.int64)
-    for start in range(0, len(queries), chunk):
+    chunk = max(1, similarities // len(candidates))
+    starts = range(0, len(queries), chunk)
+    for start in progress(starts, len(starts), "ranking", "chunks"):
         similarity = queries[start : start + chunk] @ candidates.T
         part = right[start : start + chunk]
         rows = np.repeat(np.arange(len(similarity)), np.diff(part.indptr))
@@ -100,6 +103,18 @@ def run_retrieval(store: FeatureStore, tasks: list[RetrievalTask]) -> Findings:
                     candidates=len(candidates),
                     predictions=entry,
                 )
+            findings.add(
+                task.dataset,
+                task.split,
+                f"{way}-median-rank",
+                float(np.median(ranks)) / len(candidates),
+                len(ranks),
+                higher_is_better=False,
+                primary=False,
+                median_rank=float(np.median(ranks)),
+                candidates=len(candidates),
+                predictions=entry,
+            )
             # A query's prediction is the rank of its first right candidate; the truth is the best rank there is.
             findings.predict(entry, np.arange(len(ranks)), ranks, np.ones_like(ranks))
     return findings

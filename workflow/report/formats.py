@@ -45,6 +45,8 @@ _METRICS = {
     "top5": "top-5",
     "mean-per-class": "mean per class",
     "f1": "F1",
+    "image-to-text-median-rank": "image to text median rank, % of candidates",
+    "text-to-image-median-rank": "text to image median rank, % of candidates",
     "f1_per_anchor": "F1 per anchor",
     "f1_per_class": "F1 per class",
     "exact_f1": "exact F1",
