@@ -61,7 +61,9 @@ class MovingAverage:
     def commit(self) -> None:
         """Write the new averages."""
         new = torch.cat(self._new)
-        self.state.write(self.index, {"log_u": new}, None if self._complete else new > -math.inf)
+        # Over several ranks all must say which rows count, or none: another rank may hold a row without an estimate.
+        complete = self._complete and self.state.ranks is None
+        self.state.write(self.index, {"log_u": new}, None if complete else new > -math.inf)
 
 
 def _log(x: float) -> float:
