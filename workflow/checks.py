@@ -131,6 +131,16 @@ def _schedule(config: Config, name: str) -> Iterator[str]:
         )
 
 
+def _ranks(config: Config, name: str) -> Iterator[str]:
+    asked, batch = config["resources"]["pretrain"], config["experiments"][name]["training"]["batch_size"]
+    processes = asked["nodes"] * (asked["processes"] or max(asked["gpu"], 1))
+    if batch % processes:
+        yield (
+            f"experiments.{name}.training.batch_size: {batch} cannot be split evenly among the {processes} processes "
+            "of a training; take a multiple, or change nodes, processes or gpu of resources.pretrain"
+        )
+
+
 def _views(config: Config, name: str) -> Iterator[str]:
     for key, value in config["experiments"][name]["views"].items():
         match value:
@@ -233,7 +243,7 @@ def contradictions(config: Config, already_broken: bool, files: bool = True) -> 
             continue
         checks += [
             partial(check, config, name)
-            for check in (_training_data, _schedule, _views, _labels, _significance_baseline)
+            for check in (_training_data, _schedule, _ranks, _views, _labels, _significance_baseline)
         ]
         for label in _keys(experiment.get("detectors")):
             checks += [partial(_detector, config, name, label), partial(_learner, config, name, label)]

@@ -68,8 +68,23 @@ class Jobs:
         return self.manifest(experiment["dataset"], experiment["split"])
 
     def training_threads(self, name: str) -> int:
-        """CPU threads of a run or trunk of that id."""
-        return int(self.config["experiments"][name.split("/")[0]]["training"]["threads"])
+        """CPU threads of a run or trunk of that id, of all its processes on one node."""
+        return self.processes * int(self.config["experiments"][name.split("/")[0]]["training"]["threads"])
+
+    @property
+    def processes(self) -> int:
+        """Processes on each node of one training."""
+        asked = self.config["resources"]["pretrain"]
+        return int(asked["processes"] or max(asked["gpu"], 1))
+
+    def trainer(self, name: str) -> str:
+        """The command that trains a run or trunk of that id, up to its options."""
+        nodes = self.config["resources"]["pretrain"]["nodes"]
+        if nodes * self.processes == 1:
+            return "python -m glofnd.pretraining"
+        threads = self.training_threads(name) // self.processes
+        launch = f"--nodes {nodes} --processes {self.processes} --threads {threads}"
+        return f"python -m glofnd.pretraining.launch {launch} --"
 
     def execution(self, name: str) -> str:
         """How a run or trunk of that id is executed, as options; changes none of its numbers."""

@@ -25,10 +25,18 @@ def resources_of(given: Mapping[str, Any]) -> Asked:
     Memory and time grow with each attempt, since a job that ran out of either ends like any other failure. A partition
     or account that the config does not name is left to the profile's `default-resources`.
 
+    A job on several nodes starts its own processes there (`mpi`, in the words of Snakemake's SLURM executor), with that
+    many GPUs on each.
+
     Args:
         given: the rule's block of the resolved config.
     """
     asked: Asked = {key: _growing(given[key], given[f"{key}_max"]) for key in ("mem_mb", "runtime")}
-    asked["gpu"] = given["gpu"]
+    nodes = given.get("nodes", 1)
+    if nodes == 1:
+        asked["gpu"] = given["gpu"]
+    else:
+        asked |= {"nodes": nodes, "tasks": nodes, "mpi": "srun"}
+        asked |= {"gres": f"gpu:{given['gpu']}"} if given["gpu"] else {}
     named = {f"slurm_{key}": given[key] for key in ("partition", "account") if given[key] is not None}
     return {**asked, **named}

@@ -34,6 +34,12 @@ PAPER = {"linear": "linear-paper", "transfer": "transfer-paper"}
 PROTOCOLS = ("validated", "paper")
 """What `protocol` may say in a task of those."""
 
+# Nodes of one training, and processes on each: one per GPU where nothing is said.
+_RANKS: dict[str, Schema] = {
+    "nodes": {"type": "integer", "minimum": 1, "default": 1},
+    "processes": {"type": ["integer", "null"], "minimum": 1, "default": None},
+}
+
 _LABEL = {
     "pattern": r"^[a-z0-9][a-z0-9.-]*\Z",
     "description": "a name is made of lower-case letters, digits, dots and dashes",
@@ -198,4 +204,5 @@ def schema_for(config: dict[str, Any]) -> tuple[Schema, list[str]]:
         }
         for rule, special in RULES.items()
     }
+    properties["resources"]["properties"]["pretrain"]["properties"] |= _RANKS
     return schema, unknown

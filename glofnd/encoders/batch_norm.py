@@ -54,7 +54,8 @@ class _Normalise(torch.autograd.Function):
         slope = -weight * sums[0] * scale.square()
         offset = -weight * sums[1] * scale - slope * mean
         shape = [1, -1, *[1] * (x.ndim - 2)]
-        dx = torch.addcmul(dx, x, slope.view(shape).to(x.dtype)).add_(offset.view(shape).to(x.dtype))
+        # Added in float32 where the pictures are bfloat16.
+        dx = torch.addcmul(offset.view(shape), x, slope.view(shape)).add_(dx).to(x.dtype)
         return dx, d_weight if ctx.affine else None, d_bias if ctx.affine else None, None, None, None, None, None
 
 

@@ -1,6 +1,7 @@
 """`python -m glofnd.pretraining`: train one run, alone or as one of the processes that torchrun has started.
 
-Exit codes: 0 done; 75 stopped on request, run the same command again; 2 bad input, as the message says.
+Exit codes: 0 done; 75 stopped on request, run the same command again; 2 bad input, as the message says; 69 another rank
+is gone.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import distributed as dist
 
 from glofnd.pretraining.loop import pretrain
 from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
-from glofnd.pretraining.team import join
+from glofnd.pretraining.team import LOST_RANK, is_lost, join
 from glofnd.registry import EXECUTION, TRAINING
 
 _TYPES = {"integer": int, "number": float, "string": str}
@@ -59,6 +61,12 @@ def main() -> None:
     except (ValueError, OSError) as error:
         print(f"error{who}: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+        print(f"error{who}: another rank is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
+        # The process group would wait for the rank that is gone.
+        os._exit(LOST_RANK)
     except Preempted as preempted:
         # The same signal may have ended whoever read what is printed.
         with contextlib.suppress(OSError):

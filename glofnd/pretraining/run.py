@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from glofnd import checkpoint
 from glofnd.data.stream import Batch, ShardStream
 from glofnd.detectors import build_detector
-from glofnd.encoders import Model, build_model
+from glofnd.encoders import build_model
 from glofnd.encoders.batch_norm import synchronise
 from glofnd.objectives import build_objective
 from glofnd.pretraining.history import EpochRecord
@@ -60,17 +59,6 @@ def invalidating(stored: dict[str, Any], asked: dict[str, Any], branching: bool 
     return [key for key in checkpoint.differing_keys(stored, asked) if not key.startswith(free)]
 
 
-class _Embedding(nn.Module):
-    """`embed_pair` as a module, so that its gradients can be averaged over processes."""
-
-    def __init__(self, model: Model, views: TwoViews, precision: str) -> None:
-        super().__init__()
-        self.model, self.views, self.precision = model, views, precision
-
-    def forward(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
-        return embed_pair(self.model, self.views, batch, epoch, self.precision)
-
-
 class Run:
     """Model, objective, optimiser and position of one run, and the stream it is trained on.
 
@@ -111,8 +99,7 @@ class Run:
             synchronise(self.model, team.ranks)
         self.objective = _build_objective(config, self.stream.samples).to(self.device).train()
         self.optimiser = build_optimiser(self.model, self.objective, self.training)
-        views = TwoViews(**config["views"], seed=config["seed"])
-        self.embed: nn.Module = _Embedding(self.model, views, self.training["precision"])
+        self.views = TwoViews(**config["views"], seed=config["seed"])
         self.epoch, self.batch, self.history = 0, 0, list[dict[str, Any]]()
         self.record = EpochRecord()
 
@@ -181,8 +168,6 @@ class Run:
         self.team.meet()
         if self.team.ranks is not None:
             self.objective.distribute(layout=self.execution["state_layout"])
-            # Batch norm keeps its buffers equal by itself.
-            self.embed = DistributedDataParallel(self.embed, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def train_step(self, batch: Batch) -> float:
         """One optimiser step; returns the loss of the whole batch."""
@@ -194,7 +179,7 @@ class Run:
         torch.manual_seed(self.config["seed"] * 1_000_003 + self.step + (self.team.rank << 48))
         if self.device.type == "cuda":
             batch = batch.pin_memory()
-        first, second = self.embed(batch, self.epoch)
+        first, second = embed_pair(self.model, self.views, batch, self.epoch, training["precision"])
         index = batch.index.to(self.device, non_blocking=True)
         labels = truth(batch, self.config["label"]).to(self.device, non_blocking=True)
         loss = self.objective(first, second, index, epoch=self.epoch, labels=labels)
@@ -204,6 +189,7 @@ class Run:
             raise ValueError(f"{self.config['run']}: loss is {value} at {where}; lower training.lr")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.team.average_gradients(self.model)
         self.optimiser.step()
         self.objective.after_step()
         if self.filtering and self.batch % training["inspect_every"] == 0:

@@ -6,12 +6,15 @@ import os
 from datetime import timedelta
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
 from glofnd.ranks import Ranks
 
-__all__ = ["Team", "join"]
+__all__ = ["LOST_RANK", "Team", "is_lost", "join"]
+
+LOST_RANK = 69
+"""Exit code of a rank that another has left alone (EX_UNAVAILABLE of sysexits.h)."""
 
 # How long a rank waits for the others within a step, so that a run whose machine has vanished ends within a minute;
 # and where one of them may have minutes of work to do (checksums, decoding, writing a large checkpoint).
@@ -19,24 +22,21 @@ _STEP, _PATIENCE = timedelta(seconds=50), timedelta(hours=1)
 
 
 class Team:
-    """W processes, each with an equal part of every batch; a single process where there is no process group.
+    """W processes, each with an equal part of every batch.
 
     Args:
+        ranks: all of them; None for this process alone.
         local_rank: number of this process on its node.
         local_size: processes on its node.
 
     Attributes:
         rank, size: of this process, and how many there are.
-        ranks: for exchanging tensors; None where there is one process.
     """
 
-    def __init__(self, local_rank: int = 0, local_size: int = 1) -> None:
-        self.local_rank, self.local_size = local_rank, local_size
-        self.ranks: Ranks | None = None
-        self.rank, self.size = 0, 1
-        if dist.is_available() and dist.is_initialized():
-            self.ranks = Ranks()
-            self.rank, self.size = self.ranks.rank, self.ranks.size
+    def __init__(self, ranks: Ranks | None = None, local_rank: int = 0, local_size: int = 1) -> None:
+        self.ranks, self.local_rank, self.local_size = ranks, local_rank, local_size
+        self.rank, self.size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        if ranks is not None:
             group = dist.new_group(backend="gloo", timeout=_PATIENCE)
             assert isinstance(group, dist.ProcessGroup)
             self._patient = group
@@ -69,6 +69,19 @@ class Team:
         """The parts of all processes, one after the other."""
         return part if self.ranks is None else self.ranks.gather(part)
 
+    def average_gradients(self, model: nn.Module) -> None:
+        """The mean over all processes in the place of each gradient.
+
+        They travel in one piece and in a fixed order, so that a run that was interrupted adds the same numbers in the
+        same order as one that was not; `DistributedDataParallel` orders them anew after each start.
+        """
+        if self.ranks is None:
+            return
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        mean = self.ranks.sum(torch.cat([g.flatten() for g in gradients])).div_(self.size)
+        for gradient, part in zip(gradients, torch.split(mean, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     def agree(self, wish: int) -> int:
         """The largest wish of all processes; all must ask together."""
         if self.ranks is None:
@@ -95,4 +108,12 @@ def join(device: str) -> Team:
         return Team()
     gpu = device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_STEP)
-    return Team(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    return Team(Ranks(), int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether a collective failed because another rank is not there any more."""
+    if isinstance(error, dist.DistError):
+        return True
+    # gloo has no exception type of its own.
+    return "gloo" in str(error) and any(word in str(error) for word in ("onnection", "imed out", "imeout"))

@@ -170,8 +170,9 @@ def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
 @pytest.mark.slow
 def test_how_training_is_executed_reruns_nothing(dag: Dag) -> None:
     training = {"threads": 2, "workers": 3, "checkpoint_seconds": 5, "device": "cpu", "state_layout": "sharded"}
-    change = f"experiments={{'fashion-mnist': {{'training': {training}}}}}"
-    planned = _planned(dag.run("--dry-run", "--config", change))
+    changes = [f"experiments={{'fashion-mnist': {{'training': {training}}}}}"]
+    changes += ["resources={'pretrain': {'nodes': 2, 'gpu': 4}}"]
+    planned = _planned(dag.run("--dry-run", "--config", *changes))
     assert not {"pretrain", "trunk", "features", "evaluate", "discovery"} & planned.keys()
 
 

@@ -2,7 +2,7 @@
 # The rolling resume file beside a checkpoint is not declared, so that it survives a failed or cancelled job.
 #
 # A signal makes training write that file and end with code 75 at the next step. The shell and `tee` wait for it.
-# `execution` is a function of the threads, and such parameters never make Snakemake train anew.
+# `trainer` and `execution` are functions of the threads, and such parameters never make Snakemake train anew.
 
 
 rule trunk:
@@ -21,6 +21,7 @@ rule trunk:
         **resources_of(RESOURCES["pretrain"]),
     params:
         config=lambda wildcards: JOBS.trunk_config(wildcards.trunk),
+        trainer=lambda wildcards, threads: JOBS.trainer(wildcards.trunk),
         execution=lambda wildcards, threads: JOBS.execution(wildcards.trunk),
         shards=lambda wildcards, input: JOBS.folder(input.manifest),
         start=lambda wildcards, input: JOBS.option("--from", input.start),
@@ -29,7 +30,7 @@ rule trunk:
         "Training trunk {wildcards.trunk} up to epoch {wildcards.epoch}"
     shell:
         "trap : INT TERM USR1; "
-        "python -m glofnd.pretraining {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
+        "{params.trainer} {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
         " {params.start} --until-epoch {wildcards.epoch} --out {params.out:q} 2>&1"
         " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"
 
@@ -52,6 +53,7 @@ rule pretrain:
         **resources_of(RESOURCES["pretrain"]),
     params:
         config=lambda wildcards: JOBS.run_config(wildcards.run),
+        trainer=lambda wildcards, threads: JOBS.trainer(wildcards.run),
         execution=lambda wildcards, threads: JOBS.execution(wildcards.run),
         shards=lambda wildcards, input: JOBS.folder(input.manifest),
         start=lambda wildcards, input: JOBS.option("--from", input.start),
@@ -60,6 +62,6 @@ rule pretrain:
         "Training {wildcards.run}"
     shell:
         "trap : INT TERM USR1; "
-        "python -m glofnd.pretraining {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
+        "{params.trainer} {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
         " {params.start} --out {params.out:q} 2>&1"
         " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"
