@@ -45,7 +45,7 @@ def config(folder: Path) -> dict[str, Any]:
             }
         },
         "significance": {"baseline": "none", "confidence": 0.95, "bootstrap": 200, "primary": ["linear"]},
-        "mlflow": {"tracking_uri": None},
+        "mlflow": {"tracking_uri": None, "prefix": ""},
     }
 
 

@@ -2,9 +2,10 @@
 
     python -m workflow.scripts.mlflow_import --benchmark results/benchmark.json --out results/mlflow-import.json
 
-One MLflow experiment per experiment of the config, one MLflow run per run of the grid with its training and all its
-evaluations. A run is found again by its id and by a hash of its results: what has not changed is left alone, what has
-changed replaces the older import (which goes to MLflow's trash), and an import that was cut off is done again.
+One MLflow experiment per experiment of the config (its name behind `mlflow.prefix`), one MLflow run per run of the grid
+with its training and all its evaluations. A run is found again by its id and by a hash of its results: what has not
+changed is left alone, what has changed replaces the older import (which goes to MLflow's trash), and an import that was
+cut off is done again. Several importers may work at once (`mlflow_claims`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# A server that does not answer is reported after seconds, not minutes: the import can be repeated at any time.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -24,6 +27,7 @@ from mlflow.exceptions import MlflowException
 from glofnd.files import read_json, write_json
 from glofnd.progress import Progress
 from workflow.grid import Grid
+from workflow.scripts.mlflow_claims import OWNER, abandoned, alone, keep_one, owner, trash
 from workflow.scripts.mlflow_figures import figures
 from workflow.scripts.mlflow_records import Record, record
 
@@ -46,18 +50,24 @@ def _experiment(client: MlflowClient, name: str, results: Path) -> str:
     if found is None:
         remote = client.tracking_uri.startswith(("http", "databricks"))
         location = None if remote else (results / "mlflow-artifacts" / name).absolute().as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            # Another importer may have made it in this moment.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
 
 
-def _imported(client: MlflowClient, experiment: str) -> dict[str, list[Run]]:
-    """What an experiment already holds, by our run ids."""
+def _imported(client: MlflowClient, experiment: str, run_id: str | None = None) -> dict[str, list[Run]]:
+    """What an experiment already holds, by our run ids; of one of them alone where it is named."""
     runs: dict[str, list[Run]] = {}
-    token = None
+    query, token = f"tags.`{RUN_ID}` = '{run_id}'" if run_id else "", None
     while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        page = client.search_runs([experiment], query, max_results=1000, page_token=token)
         for run in page:
             runs.setdefault(run.data.tags.get(RUN_ID, ""), []).append(run)
         token = page.token
@@ -65,10 +75,13 @@ def _imported(client: MlflowClient, experiment: str) -> dict[str, list[Run]]:
             return runs
 
 
-def _write(client: MlflowClient, experiment: str, found: Record) -> str:
+def _write(client: MlflowClient, experiment: str, found: Record) -> None:
     """Import one run; its hash is set last, so that a cut-off import shows."""
     run = client.create_run(
-        experiment, start_time=found.start, tags={RUN_ID: found.run_id, **found.tags}, run_name=found.name
+        experiment,
+        start_time=found.start,
+        tags={RUN_ID: found.run_id, OWNER: owner(), **found.tags},
+        run_name=found.name,
     )
     key: str = run.info.run_id
     metrics = [Metric(name, value, found.end, step) for name, value, step in found.metrics]
@@ -81,9 +94,9 @@ def _write(client: MlflowClient, experiment: str, found: Record) -> str:
         client.log_dict(key, content, name)
     for name, figure in figures(found.epochs).items():
         client.log_figure(key, figure, name)
-    client.log_batch(key, tags=[RunTag(HASH, found.content_hash)])
     client.set_terminated(key, "FINISHED", end_time=found.end)
-    return key
+    # Nothing may follow: from here on another importer may take the run for a double of its own and delete it.
+    client.log_batch(key, tags=[RunTag(HASH, found.content_hash)])
 
 
 def import_runs(config: dict[str, Any]) -> dict[str, Any]:
@@ -95,25 +108,38 @@ def import_runs(config: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `tracking_uri` and, per run id, the MLflow run and whether it was added, updated or unchanged.
     """
-    client, grid, results = MlflowClient(tracking_uri=_uri(config)), Grid(config), Path(config["paths"]["results"])
-    Path(results).mkdir(parents=True, exist_ok=True)
+    Path(config["paths"]["results"]).mkdir(parents=True, exist_ok=True)
+    with alone(_uri(config)):
+        return _import(MlflowClient(tracking_uri=_uri(config)), config)
+
+
+def _import_run(client: MlflowClient, experiment: str, found: Record, older: list[Run]) -> tuple[str, str]:
+    """MLflow run and state of one run after its import; `older` is what the store holds of it."""
+    same = [run for run in older if run.data.tags.get(HASH) == found.content_hash]
+    changed = [run for run in older if run not in same and (HASH in run.data.tags or abandoned(run))]
+    for run in changed:
+        trash(client, run.info.run_id)
+    if same:
+        return keep_one(client, same), "unchanged"
+    _write(client, experiment, found)
+    now = _imported(client, experiment, found.run_id)[found.run_id]
+    key = keep_one(client, (run for run in now if run.data.tags.get(HASH) == found.content_hash))
+    return key, "updated" if changed else "added"
+
+
+def _import(client: MlflowClient, config: dict[str, Any]) -> dict[str, Any]:
+    grid, results = Grid(config), Path(config["paths"]["results"])
     done: dict[str, Any] = {}
     runs = list(grid.all_runs)
     bar = Progress(len(runs), "MLflow import", "runs")
     for name in config["experiments"]:
-        experiment = _experiment(client, name, results)
+        experiment = _experiment(client, config["mlflow"]["prefix"] + name, results)
         known = _imported(client, experiment)
         for run in (run for run in runs if run.experiment == name):
             found = record(grid, run)
             if found is None:
                 continue
-            older = known.get(run.id, [])
-            same = [entry for entry in older if entry.data.tags.get(HASH) == found.content_hash]
-            for entry in older:
-                if entry not in same[:1]:
-                    client.delete_run(entry.info.run_id)
-            state = "unchanged" if same else "updated" if older else "added"
-            key = same[0].info.run_id if same else _write(client, experiment, found)
+            key, state = _import_run(client, experiment, found, known.get(run.id, []))
             done[run.id] = {"mlflow_run": key, "content_hash": found.content_hash, "state": state}
             bar.advance()
     bar.close()
@@ -129,7 +155,7 @@ def main() -> None:
     try:
         result = import_runs(read_json(arguments.benchmark))
     except (ValueError, OSError, MlflowException) as error:
-        print(f"error: MLflow import: {error}", file=sys.stderr)
+        print(f"error: MLflow import: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
     write_json(arguments.out, result)
     states = [entry["state"] for entry in result["runs"].values()]
