@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from glofnd.encoders.model import Model
+from glofnd.encoders.open_clip_library import CONFIGS, open_clip_for
 
 __all__ = ["BimodalModel", "open_clip_model"]
+
+Mean = tuple[float, float, float]
 
 _ALL_KERNELS = [
     SDPBackend.FLASH_ATTENTION,
@@ -21,7 +22,6 @@ _ALL_KERNELS = [
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.MATH,
 ]
-_CONFIGS = Path(__file__).parent / "open_clip_configs"
 
 
 class BimodalModel(Model):
@@ -29,11 +29,11 @@ class BimodalModel(Model):
 
     modality = "bimodal"
 
-    def __init__(self, clip: Any, context_length: int) -> None:
-        super().__init__(open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    def __init__(self, clip: Any, tokenizer: Any, mean: Mean, std: Mean) -> None:
+        super().__init__(mean, std)
         self.clip = clip
         self.clip.logit_scale.requires_grad_(False)
-        self._tokenizer = open_clip.SimpleTokenizer(context_length=context_length)
+        self._tokenizer = tokenizer
         self._tokens: dict[str, Tensor] = {}
 
     def features(self, images: Tensor) -> Tensor:
@@ -63,7 +63,8 @@ def open_clip_model(model: str) -> BimodalModel:
     Raises:
         ValueError: no model config of that name.
     """
-    open_clip.add_model_config(_CONFIGS)
+    open_clip = open_clip_for(model)
+    open_clip.add_model_config(CONFIGS)
     config = open_clip.get_model_config(model)
     if config is None:
         raise ValueError(f"encoder.model: open_clip knows no {model!r}; choose from open_clip.list_models()")
@@ -73,4 +74,5 @@ def open_clip_model(model: str) -> BimodalModel:
         clip = open_clip.create_model(model, load_weights=False)
     finally:
         logging.disable(logging.NOTSET)
-    return BimodalModel(clip, config["text_cfg"].get("context_length", 77))
+    tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
+    return BimodalModel(clip, tokenizer, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
