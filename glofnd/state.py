@@ -93,9 +93,11 @@ class SampleState(nn.Module):
             index = delivery.send(index) // self.ranks.size
             values = dict(zip(values, delivery.send(table).unbind(1), strict=True))
         elif self.ranks is not None:
+            # Gathered even where all count here: they may not on another rank.
+            valid = torch.ones_like(index, dtype=torch.bool) if valid is None else valid
+            valid = self.ranks.gather(valid.to(torch.uint8)).bool()
             index = self.ranks.gather(index)
             values = {name: self.ranks.gather(value) for name, value in values.items()}
-            valid = None if valid is None else self.ranks.gather(valid.to(torch.uint8)).bool()
         if valid is not None and not bool(valid.all()):
             index, values = index[valid], {name: value[valid] for name, value in values.items()}
         self._store(index, values)

@@ -10,9 +10,10 @@ import math
 import torch
 from torch import Tensor
 
+from glofnd.objectives.temperatures import BatchTemperatures
 from glofnd.state import SampleState
 
-__all__ = ["COLUMN", "MovingAverage"]
+__all__ = ["COLUMN", "AveragedLoss", "MovingAverage"]
 
 COLUMN = {"log_u": -math.inf}
 
@@ -61,9 +62,31 @@ class MovingAverage:
     def commit(self) -> None:
         """Write the new averages."""
         new = torch.cat(self._new)
-        # Over several ranks all must say which rows count, or none: another rank may hold a row without an estimate.
-        complete = self._complete and self.state.ranks is None
-        self.state.write(self.index, {"log_u": new}, None if complete else new > -math.inf)
+        self.state.write(self.index, {"log_u": new}, None if self._complete else new > -math.inf)
+
+
+class AveragedLoss:
+    """What the row losses with a moving average have in common.
+
+    Args:
+        average: u of this batch.
+        temperature: tau, a scalar or the learned ones of this batch.
+    """
+
+    def __init__(self, average: MovingAverage, temperature: Tensor | BatchTemperatures) -> None:
+        self.average = average
+        self.learned = temperature if isinstance(temperature, BatchTemperatures) else None
+        self._temperature = temperature.tau if isinstance(temperature, BatchTemperatures) else temperature
+
+    def temperature(self, rows: slice) -> Tensor:
+        """tau, a scalar or [t]."""
+        return self._temperature[rows] if self.learned is not None else self._temperature
+
+    def commit(self) -> None:
+        """Write u, and temperatures where they are learned."""
+        self.average.commit()
+        if self.learned is not None:
+            self.learned.commit()
 
 
 def _log(x: float) -> float:

@@ -119,10 +119,10 @@ class FastCLIP(Objective):
         assert isinstance(state, SampleState)
         average = MovingAverage(state, index, self.gamma(epoch), FLOOR)
         if self.version == "v1":
-            return Ratio(temperature, average)
+            return Ratio(average, temperature)
         if self.version == "v2":
             return IndividualRatio(average, BatchTemperatures(self.rule, state, index))
-        return SharedRatio(temperature, average)
+        return SharedRatio(average, temperature)
 
     def extra(self, temperature: Tensor) -> tuple[Tensor, Tensor]:
         """rho * tau in v3."""

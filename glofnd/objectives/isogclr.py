@@ -8,7 +8,7 @@ from torch import Tensor
 from glofnd.detectors.base import Detector
 from glofnd.objectives.average import COLUMN, MovingAverage
 from glofnd.objectives.base import Objective
-from glofnd.objectives.contrast import Criterion, Rows
+from glofnd.objectives.contrast import Criterion
 from glofnd.objectives.sogclr import GlobalContrast, check_gamma
 from glofnd.objectives.temperatures import BatchTemperatures, TemperatureRule
 from glofnd.state import SampleState
@@ -67,18 +67,4 @@ class ISogCLR(Objective):
     def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
         """The row loss with this batch's part of u and of the temperatures."""
         average = MovingAverage(self.state, index, self.gamma)
-        return _IndividualContrast(average, BatchTemperatures(self.rule, self.state, index))
-
-
-class _IndividualContrast(GlobalContrast):
-    def __init__(self, average: MovingAverage, temperatures: BatchTemperatures) -> None:
-        super().__init__(temperatures.tau, average)
-        self.temperatures = temperatures
-
-    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:
-        slope = log_u - ratio * statistics.mean() / self.temperature(rows)
-        self.temperatures.update(rows, slope, statistics.empty)
-
-    def commit(self) -> None:
-        super().commit()
-        self.temperatures.commit()
+        return GlobalContrast(average, BatchTemperatures(self.rule, self.state, index))

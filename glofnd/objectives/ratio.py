@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from glofnd.objectives.average import MovingAverage
+from glofnd.objectives.average import AveragedLoss
 from glofnd.objectives.contrast import Rows, Terms
-from glofnd.objectives.temperatures import BatchTemperatures
 
 __all__ = ["IndividualRatio", "Ratio", "SharedRatio"]
 
@@ -17,20 +16,8 @@ __all__ = ["IndividualRatio", "Ratio", "SharedRatio"]
 EPSILON = 1e-14
 
 
-class Ratio:
-    """h / stopgrad(u + 1e-14), with h the mean over kept negatives of exp((s - alignment) / tau) (version 1).
-
-    Args:
-        temperature: tau, a scalar or [B].
-        average: u of this batch.
-    """
-
-    def __init__(self, temperature: Tensor, average: MovingAverage) -> None:
-        self._temperature, self.average = temperature, average
-
-    def temperature(self, rows: slice) -> Tensor:
-        """tau, a scalar or [t]."""
-        return self._temperature[rows] if self._temperature.ndim else self._temperature
+class Ratio(AveragedLoss):
+    """h / stopgrad(u + 1e-14), with h the mean over kept negatives of exp((s - alignment) / tau) (version 1)."""
 
     def scale(self, rows: slice) -> Tensor:
         """Factor of the row loss, not differentiated."""
@@ -58,10 +45,6 @@ class Ratio:
         zero = torch.zeros_like(ratio)
         return zero, zero
 
-    def commit(self) -> None:
-        """Write u."""
-        self.average.commit()
-
 
 class IndividualRatio(Ratio):
     """tau_i times the ratio, with learned temperatures per sample (version 2).
@@ -69,23 +52,15 @@ class IndividualRatio(Ratio):
     g_i = log u_i - sum_kept w (s - alignment) / (n_i tau_i) + rho drives them.
     """
 
-    def __init__(self, average: MovingAverage, temperatures: BatchTemperatures) -> None:
-        super().__init__(temperatures.tau, average)
-        self.temperatures = temperatures
-
     def scale(self, rows: slice) -> Tensor:
         """tau_i."""
         return self.temperature(rows)
 
     def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
         slope = log_u - ratio * (statistics.mean() - statistics.alignment) / self.temperature(rows)
-        self.temperatures.update(rows, slope, statistics.empty)
+        assert self.learned is not None
+        self.learned.update(rows, slope, statistics.empty)
         return super()._observe(rows, statistics, log_u, ratio)
-
-    def commit(self) -> None:
-        """Write u and the temperatures."""
-        super().commit()
-        self.temperatures.commit()
 
 
 class SharedRatio(Ratio):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors.base import Detector
-from glofnd.objectives.average import COLUMN, MovingAverage
+from glofnd.objectives.average import COLUMN, AveragedLoss, MovingAverage
 from glofnd.objectives.base import Objective
 from glofnd.objectives.contrast import Criterion, Rows, Terms
 from glofnd.state import SampleState
@@ -46,42 +46,28 @@ class SogCLR(Objective):
 
     def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
         """The row loss with this batch's part of u."""
-        return GlobalContrast(temperature, MovingAverage(self.state, index, self.gamma))
+        return GlobalContrast(MovingAverage(self.state, index, self.gamma), temperature)
 
 
-class GlobalContrast:
+class GlobalContrast(AveragedLoss):
     """-alignment + sum_kept stopgrad(e^{s/tau} / u) s / kept.
 
-    Args:
-        temperature: tau, a scalar or [B].
-        average: u of this batch.
+    Where tau_i is learned, log u_i - sum_kept w s / (n_i tau_i) drives it.
     """
-
-    def __init__(self, temperature: Tensor, average: MovingAverage) -> None:
-        self._temperature, self.average = temperature, average
-
-    def temperature(self, rows: slice) -> Tensor:
-        """tau, a scalar or [t]."""
-        return self._temperature[rows] if self._temperature.ndim else self._temperature
 
     def terms(self, rows: slice, statistics: Rows) -> Terms:
         """Value and derivatives."""
         log_mean = statistics.log_sum - statistics.kept.clamp_min(1).log()
         log_u = self.average.update(rows, log_mean, statistics.empty)
         ratio = statistics.where_kept((log_mean - log_u).exp())
-        self._observe(rows, statistics, log_u, ratio)
+        mean, tau = statistics.mean(), self.temperature(rows)
+        if self.learned is not None:
+            self.learned.update(rows, log_u - ratio * mean / tau, statistics.empty)
         return Terms(
-            value=ratio * statistics.mean() - statistics.alignment,
-            d_log_sum=ratio * self.temperature(rows),
+            value=ratio * mean - statistics.alignment,
+            d_log_sum=ratio * tau,
             d_alignment=torch.full_like(ratio, -1),
         )
-
-    def _observe(self, rows: slice, statistics: Rows, log_u: Tensor, ratio: Tensor) -> None:
-        """For objectives that learn more from the same numbers."""
-
-    def commit(self) -> None:
-        """Write u."""
-        self.average.commit()
 
 
 def check_gamma(name: str, gamma: float) -> float:

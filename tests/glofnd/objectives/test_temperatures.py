@@ -98,6 +98,17 @@ def test_wrong_arguments(arguments, message):
         FastCLIP(**{"num_samples": 5, **arguments})
 
 
-def test_wrong_range_of_temperatures():
-    with pytest.raises(ValueError, match="temperature_min < temperature_max"):
-        ISogCLR(5, temperature_min=0.8)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature_min": 0.8}, "temperature_min < temperature_max must hold; got 0.8 and 0.7"),
+        ({"temperature_min": 0.7}, "temperature_min < temperature_max must hold; got 0.7 and 0.7"),
+        ({"temperature_min": 0.0}, "0 < temperature_min"),
+        ({"temperature_min": 0.2}, r"temperature 0.1 lies outside \[0.2, 0.7\]"),
+        ({"temperature": 0.8}, r"temperature 0.8 lies outside \[0.05, 0.7\]"),
+        ({"temperature_lr": 0.0}, "temperature_lr must be positive"),
+    ],
+)
+def test_wrong_temperatures_of_isogclr(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ISogCLR(5, **arguments)
