@@ -277,7 +277,13 @@ def test_discovery_by_class_and_at_other_labels(document: html.HtmlElement) -> N
     assert [row[0] for row in rows] == FASHION, "the first class is found best"
     assert rows[0][1] == "49.8 (56 / 45)"
     assert section.xpath(".//th[starts-with(., 'F1 (parity)')]")
+    assert section.xpath(".//h4[contains(., 'image anchors, truth: same parity')]")
     assert [text(row) for row in section.xpath(".//table[1]/tbody/tr[@class='baseline']/th")][:1] == ["raw-pixels"]
+
+
+def test_shared_pictures_are_counted(document: html.HtmlElement) -> None:
+    rows = document.xpath("//h3[. = 'Pictures on both sides of a split']/following::tbody[1]/tr")
+    assert [[text(cell) for cell in row] for row in rows] == [["fashion-mnist", "test", "10000", "1", "14", "0.12"]]
 
 
 def test_the_papers_protocol_wears_a_badge(copy: Path, document: html.HtmlElement) -> None:

@@ -184,9 +184,10 @@ def discovery_parts(table: Table) -> list[tuple[str, Table]]:
             found.append((f"{modality} anchors", replace(part, columns=columns)))
             shown |= set(chosen)
     fields = list(dict.fromkeys(name.partition("@")[2] for name in numbers if "@" in name))
-    fine = [numbers[f"{name}@{field}"] for field in fields for name in _AT_LABELS if f"{name}@{field}" in numbers]
-    if fine:
-        found.append(("image anchors against other labels", table.part(fine)))
+    for field in fields:
+        chosen = [numbers[f"{name}@{field}"] for name in _AT_LABELS if f"{name}@{field}" in numbers]
+        if chosen:
+            found.append((f"image anchors, truth: same {field}", table.part(chosen)))
     rest = [number for name, number in numbers.items() if number not in shown and "@" not in name]
     return [*found, ("more", table.part(rest))] if rest else found
 

@@ -42,6 +42,19 @@ class ReportError(ValueError):
 
 
 @dataclass(frozen=True)
+class SharedPictures:
+    """Test pictures that are (`exact`) or look like (`near`) training pictures, of `n`.
+
+    `change`: by how much the score that changes most differs without them.
+    """
+
+    n: int
+    exact: int
+    near: int
+    change: float
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything below one results folder.
 
@@ -53,6 +66,7 @@ class Results:
         overall: all rows of significance_overall.csv; empty where there is none.
         histories: run id -> the epochs of its history.json.
         labels_used: `LABELS_KEY` -> number of labels a probe was fitted on, where its metrics record it.
+        shared: (data set, test split) -> pictures that stand on both sides, where metrics record it.
         provenance: run id -> provenance of its training.
         missing: what the config asks for and the folder does not have, in the order of the grid.
     """
@@ -64,6 +78,7 @@ class Results:
     overall: pd.DataFrame
     histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     labels_used: dict[tuple[object, ...], int] = field(default_factory=dict)
+    shared: dict[tuple[str, str], SharedPictures] = field(default_factory=dict)
     provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -205,13 +220,27 @@ def read_results(benchmark: Path) -> Results:
             if not path.is_file():
                 missing.append(f"{run.id}: no result of {evaluation}")
             elif run.kind == "method":
-                _labels_used(path, run, evaluation, results)
+                metrics = _json(path).get("metrics", [])
+                _labels_used(metrics, run, evaluation, results)
+                _shared(metrics, results)
     return results
 
 
-def _labels_used(path: Path, run: Run, evaluation: str, results: Results) -> None:
+def _shared(metrics: list[dict[str, Any]], results: Results) -> None:
+    for metric in metrics:
+        if metric.get("near_duplicates") is None:
+            continue
+        key, clean = (metric["dataset"], metric["split"]), metric.get("clean_value")
+        change = 0.0 if clean is None else abs(metric["value"] - clean)
+        if key in results.shared:
+            change = max(change, results.shared[key].change)
+        counts = metric["n"], metric["shared_pictures"], metric["near_duplicates"]
+        results.shared[key] = SharedPictures(*counts, change)
+
+
+def _labels_used(metrics: list[dict[str, Any]], run: Run, evaluation: str, results: Results) -> None:
     """Labels are drawn alike for every method of an experiment, so the first file that tells is enough."""
-    for metric in _json(path).get("metrics", []):
+    for metric in metrics:
         if metric.get("labels_used") is not None and metric.get("fraction") is not None:
             key = (run.experiment, evaluation, metric["dataset"], metric["split"], float(metric["fraction"]))
             results.labels_used.setdefault(key, int(metric["labels_used"]))
