@@ -68,9 +68,9 @@ class Objective(nn.Module):
     """
 
     modalities: tuple[str, ...] = ("image",)
-    # Similarities per tile, so that a tile and its mask stay in the cache; but at least as many anchors as a matrix
-    # product needs to be efficient.
-    tile_size, tile_rows = 2**20, 128
+    # Similarities per tile: so many that the hundred operations on its rows cost little beside it, so few that memory is
+    # no matter; but at least as many anchors as a matrix product needs to be efficient.
+    tile_size, tile_rows = 2**22, 128
     # Up to so many similarities, both directions of an image-text objective share one matrix.
     matrix_size = 2**22
 
