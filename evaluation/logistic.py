@@ -18,7 +18,7 @@ the optimum is met: for most of the path that costs fewer iterations than the ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def solve(
     found = Solution(np.zeros((count, classes, width), dtype), np.zeros(count), np.zeros(count), 0)
     x = found.parameters.copy() if start is None else start.astype(dtype)
     active, stalled = np.arange(count), np.zeros(count, dtype=np.int64)
-    problems = Problems(basis, labels, masks.astype(dtype), strengths)
+    problems = Problems(basis, labels, masks.astype(dtype), strengths, classes)
     at = problems.evaluate(x)
     steps: list[Array] = []
     changes: list[Array] = []
@@ -140,13 +140,14 @@ def solve(
         # What L-BFGS promises is too little by a factor of 10 to 100, but it costs nothing: it tells when to look
         # closely. While the duality gap is about to suffice, that costs less.
         promise = -inner(at.gradient, direction) / (2 * at.objective)
-        slow = iteration >= max(_PATIENCE, width) and x.size * width <= _BLOCKS
+        blocks = x.size * width <= _BLOCKS
+        slow = blocks and iteration >= max(_PATIENCE, width // 2)
         near = _CLOSE * tolerance * np.where(gap > _LOOSE * tolerance, 1, 1 / _LOOSE)
         close = np.flatnonzero((promise <= near) | (stalled >= _STALLED) | slow)
         certified = np.full(len(active), np.inf)
         if len(close):
             direction[close], certified[close] = newton_step(
-                problems.take(close), x[close], at.take(close), tolerance, blocks=slow
+                problems.take(close), x[close], at.take(close), tolerance, blocks
             )
         trial, new = _line_search(problems, x, at, direction)
         s, y = trial - x, new.gradient - at.gradient
@@ -178,6 +179,10 @@ def solve_path(
     basis: Basis, labels: Array, classes: int, masks: Array, strengths: Array = C_PATH, tolerance: float = 1e-6
 ) -> list[Solution]:
     """Solve every mask [P, n] at every C of the rising `strengths`; one `Solution` (of P problems) per C."""
+    rows = masks.any(axis=0)
+    if not rows.all():
+        basis = replace(basis, design=basis.design[rows], power=basis.power * rows.mean())
+        labels, masks = labels[rows], masks[:, rows]
     path: list[Solution] = []
     start, before = None, np.zeros((len(masks), classes, basis.design.shape[1]), basis.design.dtype)
     for strength in strengths:

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 _STEPS = 300
 _DELAY = 8
-_ROUGH, _FINE = 0.1, 0.01
+_ROUGH, _FINE = 0.1, 0.03
 
 
 def inner(a: Array, b: Array) -> Array:
@@ -32,18 +32,18 @@ def newton_step(problems: Problems, x: Array, at: Point, tolerance: float, block
     """Approximate solution of H s = -g, and the squared Newton decrement g H^-1 g as a share of f.
 
     Conjugate gradients add up the decrement from below, one positive term a step. They end when the last eight terms
-    are at most a hundredth of the sum (such terms estimate what is missing: Strakos and Tichy, ETNA 13, 2002), or a
-    tenth if the sum is above the tolerance anyhow. Near the optimum f - min f is half the squared decrement, and never
-    more than all of it (Boyd and Vandenberghe, Convex Optimization, 9.6.3, for self-concordant f), which leaves room
-    for the missing terms.
+    are at most 3 % of the sum (such terms estimate what is missing: Strakos and Tichy, ETNA 13, 2002), or a tenth if
+    the sum is above the tolerance anyhow. Near the optimum f - min f is half the squared decrement, and never more than
+    all of it (Boyd and Vandenberghe, Convex Optimization, 9.6.3, for self-concordant f), which leaves room for the
+    missing terms.
 
     Args:
         problems: P problems.
         x: parameters [P, K, d + 1].
         at: what is known at x.
         tolerance: what the decrement is to be compared with.
-        blocks: precondition with the exact blocks of all classes instead of the approximate diagonal: n d^2 K
-            operations, as many as d / 2 evaluations, for far fewer steps where features are badly scaled.
+        blocks: precondition with the exact blocks of all classes instead of the approximate diagonal. They cost as
+            much as d / 2 evaluations and save far more steps where features are badly scaled.
     """
     inverse = np.linalg.inv(problems.blocks(x)).astype(x.dtype) if blocks else None
 
@@ -52,13 +52,14 @@ def newton_step(problems: Problems, x: Array, at: Point, tolerance: float, block
             return np.asarray(vectors / at.hessian)
         return np.asarray((inverse @ vectors[..., None])[..., 0])
 
+    hessian = problems.hessian(x)
     step, residual = np.zeros_like(x), -at.gradient
     scaled = precondition(residual)
     towards, size = scaled.copy(), inner(residual, scaled)
     terms: list[Array] = []
     running = size > 0
     for _ in range(_STEPS):
-        product = problems.curvature(x, towards)
+        product = hessian(towards)
         curvature = inner(towards, product)
         running &= curvature > 0
         length = np.divide(size, curvature, out=np.zeros_like(size), where=running)

@@ -12,14 +12,15 @@ from evaluation.accuracy import score
 from evaluation.logistic import C_PATH, Basis, Solution, rotate, solve, solve_path
 from evaluation.splits import fold_masks, fold_rule
 
-__all__ = ["FIXED_C", "Probe", "choose_strength", "fit_probe", "l2_normalise", "standardise"]
+__all__ = ["FIXED_C", "PATH_TOLERANCE", "Probe", "choose_strength", "fit_probe", "l2_normalise", "standardise"]
 
 Array = NDArray[Any]
 
 FIXED_C = 1.0
 """C where there are too few labels to validate (a median of one per class)."""
 
-_PATH_TOLERANCE = 1e-4
+PATH_TOLERANCE = 1e-4
+"""How far a validated fit may be from its optimum (`Solution.gap`); the refit is held to a hundredth of it."""
 
 
 def l2_normalise(features: Array) -> Array:
@@ -82,7 +83,7 @@ def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, mask
     Returns:
         C, and the mean parameters of its fits [1, K, d + 1], near which the refit's optimum lies.
     """
-    path = solve_path(basis, labels, classes, masks, tolerance=_PATH_TOLERANCE)
+    path = solve_path(basis, labels, classes, masks, tolerance=PATH_TOLERANCE)
     values = [_validation(basis, labels, metric, masks, solution) for solution in path]
     best = max(range(len(path)), key=lambda place: (*values[place], -place))
     return float(C_PATH[best]), path[best].parameters.mean(axis=0, keepdims=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from evaluation.principal_axes import Basis
+from evaluation.row_products import in_a_thread, row_products
 
 __all__ = ["Point", "Problems"]
 
@@ -24,6 +25,9 @@ Array = NDArray[Any]
 
 _TILE = 2**18
 """Logits per tile: 1 MiB in single precision, what fits a core's cache."""
+
+_STORED = 2**24
+"""Probabilities that are kept between products with a Hessian: 64 MiB in single precision."""
 
 
 @dataclass
@@ -65,23 +69,25 @@ class Problems:
         labels: int [n] in [0, K).
         masks: [P, n] of zeros and ones, in the precision of the samples: what each problem sees.
         strengths: C of each problem, [P].
+        classes: K.
     """
 
-    def __init__(self, basis: Basis, labels: Array, masks: Array, strengths: Array) -> None:
-        self.basis, self.labels, self.masks = basis, labels, masks
+    def __init__(self, basis: Basis, labels: Array, masks: Array, strengths: Array, classes: int) -> None:
+        self.basis, self.labels, self.masks, self.classes = basis, labels, masks, classes
         self.strengths = strengths.astype(np.float64)
         # Probabilities below this change nothing, and as subnormal numbers they would slow everything down tenfold.
         self._floor = -30 if basis.design.dtype == np.float32 else -150
+        self._multiply = row_products(basis.design.dtype, basis.design.size * float(len(masks) * classes))
 
     def take(self, rows: Array) -> Problems:
         """The chosen problems only."""
-        return Problems(self.basis, self.labels, self.masks[rows], self.strengths[rows])
+        return Problems(self.basis, self.labels, self.masks[rows], self.strengths[rows], self.classes)
 
     def evaluate(self, parameters: Array) -> Point:
         """Objective, gradient and curvature at `parameters` [P, K, d + 1], intercept last."""
         count, classes, width = parameters.shape
         flat = parameters.reshape(count * classes, width)
-        losses, gradient, spread = self._over_samples(lambda rows, work: self._losses(flat, rows, work), len(flat))
+        losses, gradient, spread = self._over_samples(lambda rows: self._losses(flat, rows), len(flat))
         strength = self.strengths[:, None, None]
         gradient = gradient.reshape(parameters.shape)
         gradient *= strength
@@ -95,40 +101,50 @@ class Problems:
         objective = self.strengths * losses + 0.5 * np.einsum("pkd,pkd->p", weights, weights, dtype=np.float64)
         return Point(objective, gradient, hessian)
 
-    def curvature(self, parameters: Array, direction: Array) -> Array:
-        """Product of the Hessian at `parameters` with `direction`, all [P, K, d + 1]."""
-        both = np.stack([parameters, direction]).reshape(-1, parameters.shape[-1])
-        (product,) = self._over_samples(lambda rows, work: self._products(both, rows, work), len(both))
-        product = product.reshape(parameters.shape) * self.strengths[:, None, None].astype(parameters.dtype)
-        product[..., :-1] += direction[..., :-1]
-        return np.asarray(product)
+    def hessian(self, parameters: Array) -> Callable[[Array], Array]:
+        """The Hessian at `parameters` [P, K, d + 1] as a function that multiplies a direction of that shape."""
+        count, classes, width = parameters.shape
+        flat, n = parameters.reshape(-1, width), len(self.labels)
+        stored = self._probabilities(flat, slice(0, n)) if len(flat) * n <= _STORED else None
+        strength = self.strengths[:, None, None].astype(parameters.dtype)
+
+        def multiply(direction: Array) -> Array:
+            flat_direction = direction.reshape(-1, width)
+
+            def part(rows: slice) -> tuple[Array]:
+                p = self._probabilities(flat, rows) if stored is None else stored[..., rows]
+                design = self.basis.design[rows]
+                change = self._multiply(flat_direction, design).reshape(count, classes, -1)
+                change *= p
+                change -= p * change.sum(axis=1)[:, None]
+                return (self._multiply(change.reshape(-1, len(design)), design.T),)
+
+            (product,) = self._over_samples(part, len(flat))
+            product = product.reshape(parameters.shape) * strength
+            product[..., :-1] += direction[..., :-1]
+            return np.asarray(product)
+
+        return multiply
 
     def blocks(self, parameters: Array) -> Array:
         """Blocks of the Hessian on its diagonal, one per class: [P, K, d + 1, d + 1], in double precision."""
         count, classes, width = parameters.shape
         flat = parameters.reshape(count * classes, width)
-        (blocks,) = self._over_samples(lambda rows, work: self._blocks(flat, rows, work), len(flat))
+        (blocks,) = self._over_samples(lambda rows: self._blocks(flat, rows), len(flat))
         blocks = blocks.reshape(count, classes, width, width) * self.strengths[:, None, None, None]
         diagonal = np.arange(width)
         blocks[..., diagonal, diagonal] += np.append(np.ones(width - 1), 1e-6)
         return np.asarray(blocks)
 
-    def _over_samples(self, part: Callable[[slice, Array], tuple[Array, ...]], width: int) -> list[Array]:
-        """Sums of `part(rows, work)` over all samples, `work` being room for `width` numbers per sample."""
+    def _over_samples(self, part: Callable[[slice], tuple[Array, ...]], width: int) -> list[Array]:
+        """Sums of `part(rows)` over all samples, by tiles of samples with `width` numbers each."""
         n, tile = len(self.labels), max(64, _TILE // width)
 
         def add_up(low: int, high: int) -> list[Array]:
-            # Summed in place: what a tile returns first is the sum.
-            work = np.empty(width * min(tile, high - low), self.masks.dtype)
-            total: list[Array] = []
-            for start in range(low, high, tile):
-                rows = slice(start, min(start + tile, high))
-                found = part(rows, work[: width * (rows.stop - rows.start)].reshape(width, -1))
-                for place, value in enumerate(found):
-                    if start == low:
-                        total.append(value)
-                    else:
-                        total[place] += value
+            total = list(part(slice(low, min(low + tile, high))))
+            for start in range(low + tile, high, tile):
+                for place, value in enumerate(part(slice(start, min(start + tile, high)))):
+                    total[place] += value
             return total
 
         if n <= tile:
@@ -138,7 +154,7 @@ class Problems:
         if threads == 1:
             return add_up(0, n)
         edges = np.linspace(0, n, threads + 1).astype(np.int64).tolist()
-        with controller.limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        with controller.limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads, initializer=in_a_thread) as pool:
             parts = list(pool.map(add_up, edges[:-1], edges[1:]))
         return [np.sum(values, axis=0) for values in zip(*parts, strict=True)]
 
@@ -157,47 +173,35 @@ class Problems:
         rest = work.sum(axis=1)
         return own, rest, np.log1p(rest + (own - 1)) + (top - own_logit), samples
 
-    def _losses(self, flat: Array, rows: slice, residual: Array) -> tuple[Array, Array, Array]:
+    def _losses(self, flat: Array, rows: slice) -> tuple[Array, Array, Array]:
         """Over a tile: losses [P], their gradient [P K, d + 1], sums of p (1 - p) [P K]."""
         design, masks = self.basis.design[rows], self.masks[:, rows]
         # Classes before samples: reductions over classes then run along contiguous memory.
-        np.matmul(flat, design.T, out=residual)
+        residual = self._multiply(flat, design)
         work = residual.reshape(len(masks), -1, len(design))
         own, rest, losses, samples = self._softmax(work, rows)
         scale = masks / (rest + own)
         work *= scale[:, None]
         work[:, self.labels[rows], samples] = -rest * scale
-        gradient = residual @ design
+        gradient = self._multiply(residual, design.T)
         # |r| (1 - |r|) is p (1 - p) for the own class and for the others alike.
         spread = np.abs(residual, out=residual).sum(axis=1).astype(np.float64)
         spread -= np.einsum("rn,rn->r", residual, residual)
         return np.einsum("pn,pn->p", losses, masks, dtype=np.float64), gradient, spread
 
-    def _products(self, both: Array, rows: slice, work: Array) -> tuple[Array]:
-        """Over a tile: Hessian of the losses times a direction, [P K, d + 1]; `both` are parameters and direction."""
-        design, masks = self.basis.design[rows], self.masks[:, rows]
-        np.matmul(both, design.T, out=work)
-        probability, change = work.reshape(2, len(masks), -1, len(design))
-        own, rest, _, samples = self._softmax(probability, rows)
-        probability[:, self.labels[rows], samples] = own
-        probability *= (1 / (rest + own))[:, None]
-        change *= probability
-        change -= probability * change.sum(axis=1)[:, None]
-        change *= masks[:, None]
-        return (change.reshape(-1, len(design)) @ design,)
+    def _probabilities(self, flat: Array, rows: slice) -> Array:
+        """Predicted probabilities of the samples that a problem sees, 0 for the others, [P, K, m]."""
+        work = self._multiply(flat, self.basis.design[rows]).reshape(len(self.masks), -1, rows.stop - rows.start)
+        own, rest, _, samples = self._softmax(work, rows)
+        work[:, self.labels[rows], samples] = own
+        work *= (self.masks[:, rows] / (rest + own))[:, None]
+        return work
 
-    def _blocks(self, flat: Array, rows: slice, work: Array) -> tuple[Array]:
+    def _blocks(self, flat: Array, rows: slice) -> tuple[Array]:
         """Over a tile: sums of p (1 - p) z z^T, [P K, d + 1, d + 1]."""
-        design, masks = self.basis.design[rows], self.masks[:, rows]
-        np.matmul(flat, design.T, out=work)
-        probability = work.reshape(len(masks), -1, len(design))
-        own, rest, _, samples = self._softmax(probability, rows)
-        scale = 1 / (rest + own)
-        probability *= scale[:, None]
-        probability *= 1 - probability
-        probability[:, self.labels[rows], samples] = own * rest * scale**2
-        probability *= masks[:, None]
-        return (np.stack([(design.T * row) @ design for row in work]).astype(np.float64),)
+        design, p = self.basis.design[rows], self._probabilities(flat, rows)
+        p *= 1 - p
+        return (np.stack([(design.T * row) @ design for row in p.reshape(-1, len(design))]).astype(np.float64),)
 
 
 def _blas_threads(controller: ThreadpoolController) -> int:

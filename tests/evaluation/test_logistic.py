@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from evaluation.extrapolation import extrapolate
 from evaluation.logistic import C_PATH, rotate, solve, solve_path
 
 
@@ -123,3 +124,49 @@ def test_equal_features_give_the_class_frequencies():
     found = solve(basis, labels, 2, np.ones((1, 10)), np.array([1.0]), tolerance=1e-12)
     logits = found.logits(basis, features)[0]
     assert np.exp(logits[0] - logits[1]) == pytest.approx(7 / 3, rel=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "width", "classes", "spread"), [(300, 24, 5, 2.0), (240, 100, 8, 0.7)])
+def test_gap_bounds_the_distance_from_the_optimum(samples, width, classes, spread):
+    features, labels = blobs(samples, width, classes, spread, dtype=np.float32)
+    basis, exact = rotate(features), rotate(features.astype(np.float64))
+    masks = np.random.default_rng(0).random((2, samples)) < 0.8
+    path = solve_path(basis, labels, classes, masks, tolerance=1e-4)
+    optima = solve_path(exact, labels, classes, masks, tolerance=1e-8)
+    for found, optimum in zip(path, optima, strict=True):
+        assert (found.gap <= 1e-4).all()
+        # Rounding of the features to single precision in other coordinates is not part of the gap.
+        assert (found.objective <= optimum.objective * (1 + found.gap + 2e-6)).all()
+        assert (found.objective >= optimum.objective * (1 - 2e-6)).all()
+
+
+def test_too_few_iterations_show_in_the_gap():
+    features, labels = blobs(150, 10, 4, 1.0)
+    basis, everything = rotate(features), np.ones((1, 150))
+    early = solve(basis, labels, 4, everything, np.array([10.0]), max_iterations=3)
+    best = solve(basis, labels, 4, everything, np.array([10.0]), tolerance=1e-10)
+    excess = early.objective[0] / best.objective[0] - 1
+    assert 1e-4 < excess <= early.gap[0]
+
+
+def test_path_starts_closer_than_its_last_solution():
+    features, labels = blobs(200, 30, 5, 0.7)
+    basis, masks = rotate(features), np.ones((1, 200))
+    path = solve_path(basis, labels, 5, masks)
+    for k in range(2, len(C_PATH)):
+        strength = np.array([C_PATH[k]])
+        last = path[k - 1].parameters
+        start = extrapolate(basis, labels, masks, strength[0], last, path[k - 2].parameters)
+        reached, without = (
+            solve(basis, labels, 5, masks, strength, x, max_iterations=0).objective[0] for x in (start, last)
+        )
+        assert reached < without
+
+
+def test_a_path_sees_only_what_its_masks_show():
+    features, labels = blobs(120, 12, 3, 1.0)
+    mask = np.arange(120)[None] % 5 != 0
+    path = solve_path(rotate(features), labels, 3, mask, tolerance=1e-10)
+    alone = solve_path(rotate(features[mask[0]]), labels[mask[0]], 3, np.ones((1, 96)), tolerance=1e-10)
+    for found, expected in zip(path, alone, strict=True):
+        assert found.objective[0] == pytest.approx(expected.objective[0], rel=1e-8)
