@@ -142,7 +142,7 @@ def test_commands_get_their_config_and_one_thread(dag: Dag) -> None:
 def test_adding_a_seed_runs_only_that_seed(dag: Dag) -> None:
     planned = _planned(dag.run("--dry-run", "--config", "seeds=[1,2,3]"))
     assert planned["pretrain"] == 3 and planned["trunk"] == 2
-    assert planned["features"] == 4 and planned["evaluate"] == 8 and planned["discovery"] == 3
+    assert planned["features"] == 4 and planned["evaluate"] == 8 and planned["discovery"] == 4
     assert "shard" not in planned and "fetch" not in planned
 
 
