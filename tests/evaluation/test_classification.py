@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from stored import make_split, make_store
 
-from evaluation.classification import LINEAR_PROTOCOL, TRANSFER_PROTOCOL, run_linear, run_transfer
+from evaluation.classification import LINEAR_PROTOCOL, TRANSFER_PROTOCOL, ProbeData, run_linear, run_transfer
 from evaluation.feature_store import FeatureStoreError
+from evaluation.probe import Probe
 from evaluation.tasks import LinearTask, TransferTask
 from glofnd.files import read_json
 
@@ -42,6 +43,38 @@ def test_test_pictures_choose_nothing(tmp_path):
     found = run_linear(store_with(tmp_path / "x", test), [TASK])
     blind = run_linear(store_with(tmp_path / "y", other), [TASK])
     assert values(found, "strength") == values(blind, "strength")
+
+
+def test_test_labels_choose_nothing_in_transfer(tmp_path):
+    test = make_split("a.test", 90, classes=8, seed=1)
+    shuffled = np.random.default_rng(0).permutation(test.labels["label"])
+    other = dataclasses.replace(test, labels={"label": shuffled})
+    found = run_transfer(store_with(tmp_path / "x", test), [TransferTask("a")])
+    blind = run_transfer(store_with(tmp_path / "y", other), [TransferTask("a")])
+    assert values(found, "strength") == values(blind, "strength")
+    assert values(found, "value") != values(blind, "value")
+
+
+def test_methods_at_one_seed_see_the_same_nested_labels(tmp_path, monkeypatch):
+    seen = []
+
+    def record(self, train, test, rows, metric, seed):
+        seen.append(rows.tolist())
+        return Probe(np.zeros((len(test), len(self.side.classes))), 1.0, "fixed", 0.0)
+
+    monkeypatch.setattr(ProbeData, "fit", record)
+    test = make_split("a.test", 90, classes=8, seed=1)
+    splits = [make_split("a.train", 200, classes=8, seed=seed) for seed in (0, 5)]
+    for name, train in zip("xy", splits, strict=True):
+        run_linear(make_store(tmp_path / name, [train, test]), [TASK])
+    assert not np.array_equal(splits[0].features, splits[1].features)
+    first, second = seen[:6], seen[6:]
+    assert first == second
+    everything, tenth, hundredth = first[:1], first[1:3], first[3:]
+    assert set(everything[0]) == set(range(200))
+    for larger, smaller in zip(tenth, hundredth, strict=False):
+        assert set(smaller) < set(larger)
+    assert len({tuple(rows) for rows in hundredth}) == 3
 
 
 def test_linear_findings(tmp_path):
