@@ -8,6 +8,7 @@ import pytest
 
 from workflow.grid import BASELINE, Grid, Run, Trunk
 from workflow.jobs import Jobs
+from workflow.plan.jobs import job_counts
 
 
 def _config(detectors: dict[str, Any], seeds: list[int] | None = None, **experiment: Any) -> dict[str, Any]:
@@ -120,6 +121,8 @@ def test_what_trains_on_pictures_reads_shards_and_no_features() -> None:
     assert jobs.feature_splits("exp/sogclr/none/seed1") == ""
     manifests = ["shards/digits/train/manifest.json", "shards/digits/test/manifest.json"]
     assert jobs.task_manifests("exp/sogclr/none/seed1", "fine-tuning") == manifests
+    counts = job_counts(Grid({**jobs.grid.config, "significance": None}))
+    assert counts["tune"] == 2 * (8 + 2) and "evaluate" not in counts
 
 
 def test_paths_follow_the_contract() -> None:
@@ -146,6 +149,6 @@ def test_ten_thousand_runs_in_a_moment() -> None:
     grid = Grid(_config(detectors, list(range(100))))
     assert len(grid.runs) == 10_000
     assert len({grid.start_of_run(run) for run in grid.runs.values()}) == 6 * 100 + 1
-    assert len(grid.evaluation_metrics()) == 20_100
+    assert len(grid.evaluation_metrics()) == 20_200
     assert len([grid.run_config(run) for run in grid.runs.values()]) == 10_000
     assert time.perf_counter() - start < 2

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html
-from report_fixture import FASHION, GAINS, make, text, write_results
+from report_fixture import GAINS, make, text, write_results
 
 
 @pytest.fixture(scope="module")
@@ -254,45 +254,6 @@ def test_best_is_shared_by_ties_and_given_to_none_if_all_tie(copy: Path) -> None
         for column in (1, 2)
     }
     assert best == {1: {"glofnd", "none"}, 2: set()}
-
-
-# Discovery
-
-
-def test_discovery_shows_any_threshold_beside_the_baselines(document: html.HtmlElement) -> None:
-    charts = document.xpath("//section[@id='discovery']//svg[contains(@aria-label, 'any alpha: fashion-mnist')]")
-    described = charts[0].xpath("./desc")[0].text
-    assert "glofnd: highest 56.0 %, in use 44.8 % at 35.8 %" in described
-    assert "raw-pixels: highest 20.0 %" in described
-    assert len(charts[0].xpath(".//path[@class='mean']")) == 5
-    moved = document.xpath("//svg[contains(@aria-label, 'in use, shifted, text anchors: emoji')]")
-    assert len(moved[0].xpath(".//path[@class='mean']")) == 1
-
-
-def test_discovery_by_class_and_at_other_labels(document: html.HtmlElement) -> None:
-    section = document.xpath("//section[@id='discovery']")[0]
-    table = section.xpath(".//table[contains(caption, 'F1 (precision / recall)')]")[0]
-    assert [text(cell) for cell in table.xpath("./thead//th")] == ["class", "glofnd", "batch-quantile", "raw-pixels"]
-    rows = [[text(cell) for cell in row] for row in table.xpath("./tbody/tr")]
-    assert [row[0] for row in rows] == FASHION, "the first class is found best"
-    assert rows[0][1] == "49.8 (56 / 45)"
-    assert section.xpath(".//th[starts-with(., 'F1 (parity)')]")
-    assert section.xpath(".//h4[contains(., 'image anchors, truth: same parity')]")
-    assert [text(row) for row in section.xpath(".//table[1]/tbody/tr[@class='baseline']/th")][:1] == ["raw-pixels"]
-
-
-def test_shared_pictures_are_counted(document: html.HtmlElement) -> None:
-    rows = document.xpath("//h3[. = 'Pictures on both sides of a split']/following::tbody[1]/tr")
-    assert [[text(cell) for cell in row] for row in rows] == [["fashion-mnist", "test", "10000", "1", "14", "0.12"]]
-
-
-def test_the_papers_protocol_wears_a_badge(copy: Path, document: html.HtmlElement) -> None:
-    assert not document.xpath("//*[@class='badge']")
-    frame = pd.read_parquet(copy / "summary.parquet")
-    theirs = frame[frame["evaluation"] == "linear"].assign(evaluation="linear-paper", protocol="paper-sgd")
-    pd.concat([frame, theirs]).to_parquet(copy / "summary.parquet")
-    badges = html.document_fromstring(make(copy)).xpath("//*[@class='badge']")
-    assert [text(badge) for badge in badges] == ["chosen on the test set: compares with the paper's numbers only"]
 
 
 # Gallery

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from evaluation.registry import READS_SHARDS
 from glofnd.data.catalogue import DATASETS, configured
 from workflow.grid import Grid, Trunk
 
@@ -36,7 +37,7 @@ def splits_read(grid: Grid) -> list[tuple[str, str]]:
 
 
 def job_counts(grid: Grid) -> dict[str, int]:
-    """Rule -> jobs; evaluations other than discovery are jobs of the rule `evaluate`."""
+    """Rule -> jobs; evaluations on stored features are jobs of the rule `evaluate`."""
     config, read = grid.config, splits_read(grid)
     counts: Counter[str] = Counter(
         resolve=1, aggregate=1, mlflow=1, report=1, significance=int(bool(config["significance"]))
@@ -49,6 +50,7 @@ def job_counts(grid: Grid) -> dict[str, int]:
     for run in grid.all_runs:
         counts["features"] += bool(grid.feature_splits(run))
         for evaluation in grid.evaluations(run):
-            counts["discovery" if evaluation == "discovery" else "evaluate"] += 1
-    order = ("fetch", "shard", "trunk", "pretrain", "features", "evaluate", "discovery")
+            on_pictures = "discovery" if evaluation == "discovery" else "tune"
+            counts[on_pictures if evaluation in READS_SHARDS else "evaluate"] += 1
+    order = ("fetch", "shard", "trunk", "pretrain", "features", "evaluate", "tune", "discovery")
     return {rule: counts[rule] for rule in (*order, *sorted(counts.keys() - set(order))) if counts[rule]}
