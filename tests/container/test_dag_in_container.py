@@ -68,8 +68,8 @@ class Folder:
         )
 
     def contained(self, container: Path | str, *arguments: str, bind: str = "") -> str:
-        """Run it in an image with the repository, where code of the workflow comes from, and `bind` bound into it."""
-        binds = ",".join(filter(None, [f"{ROOT}:{ROOT}:ro", bind]))
+        """Run it in an image, with `bind`, the repository, where code of the workflow comes from, and certificates."""
+        binds = ",".join(filter(None, [f"{ROOT}:{ROOT}:ro", bind, os.environ.get("SSL_CERT_FILE")]))
         done = self.snakemake(
             "--use-singularity", *arguments, "--config", f"container={container}", APPTAINER_BIND=binds
         )
