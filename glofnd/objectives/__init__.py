@@ -6,7 +6,8 @@ from typing import Any
 
 from glofnd import registry
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Inspection, Objective
+from glofnd.objectives.base import Objective
+from glofnd.objectives.inspection import Inspection
 
 __all__ = ["Inspection", "Objective", "build_objective"]
 

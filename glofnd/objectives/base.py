@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,32 +15,12 @@ from glofnd.detectors.none import KeepAll
 from glofnd.detectors.tile import FILL, Similarities, Workspace
 from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, contrast
 from glofnd.objectives.inputs import Inputs, prepare
+from glofnd.objectives.inspection import Inspection
 from glofnd.objectives.paired import contrast_both
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
 
-__all__ = ["Inspection", "Objective"]
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What the detector does with one batch at its current state.
-
-    Attributes:
-        similarity: [R, C]. Unimodal R = C = 2B (view 1, then view 2); bimodal R = C = B.
-        negative: bool [R, C], False on the anchor's own columns.
-        dropped: bool [R, C].
-        threshold: [R] similarity above which a negative is dropped, or None where there is no such number.
-        anchor: sample index per row, int64 [R].
-        candidate: sample index per column, int64 [C].
-    """
-
-    similarity: Tensor
-    negative: Tensor
-    dropped: Tensor
-    threshold: Tensor | None
-    anchor: Tensor
-    candidate: Tensor
+__all__ = ["Objective"]
 
 
 class Objective(nn.Module):
@@ -68,8 +47,8 @@ class Objective(nn.Module):
     """
 
     modalities: tuple[str, ...] = ("image",)
-    # Similarities per tile: so many that the hundred operations on its rows cost little beside it, so few that memory is
-    # no matter; but at least as many anchors as a matrix product needs to be efficient.
+    # Similarities per tile: so many that the hundred operations on its rows cost little beside it, so few that their
+    # memory does not matter; but at least as many anchors as a matrix product needs to be efficient.
     tile_size, tile_rows = 2**22, 128
     # Up to so many similarities, both directions of an image-text objective share one matrix.
     matrix_size = 2**22

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors.tile import Tile
-from glofnd.objectives.contrast import Rows, Side, count, exponentials
+from glofnd.objectives.contrast import Rows, Side, count
+from glofnd.objectives.exponentials import exponentials
 from glofnd.products import products
 
 __all__ = ["contrast_both"]
