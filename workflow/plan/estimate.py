@@ -54,7 +54,7 @@ def _training(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) 
     first = grid.config["seeds"][0]
     side = experiment["views"]["size"] or grid.config["datasets"][experiment["dataset"]]["image_size"]
     sizes = [run_size(grid.run_config(run), samples or 0, side) for run in runs if run.seed == first]
-    gpus = grid.config["resources"]["pretrain"]["gpu"]
+    gpus = grid.config["resources"]["pretrain"]["gpu"] * grid.config["resources"]["pretrain"]["nodes"]
     return {
         "experiment": name,
         "runs": len(runs),
