@@ -19,7 +19,7 @@ __all__ = ["EXACT_PAIRS", "Watched", "exact_counts", "report_side"]
 
 Array = NDArray[Any]
 
-EXACT_PAIRS = 3 * 10**8
+EXACT_PAIRS = 10**8
 """Similarities computed for exact quantiles; beyond, only a seeded sample of anchors gets one, still against all."""
 
 RANKED = 512
