@@ -91,6 +91,8 @@ class _Thresholds:
         self.v[index] = BETA2 * self.v[index] + (1 - BETA2) * g * g
         m, v = self.m[index] / (1 - BETA1 ** (epoch + 1)), self.v[index] / (1 - BETA2 ** (epoch + 1))
         self.threshold[index] = (self.threshold[index] - 0.05 * m / (v.sqrt() + EPSILON)).clamp(-1, 1)
-        exact = torch.cat([row.quantile(1 - self.alpha, dim=1, keepdim=True) for row in negatives], 1).mean(1)
+        # In parts, since torch.quantile refuses more than 16 million entries.
+        parts = negatives.flatten(0, 1).split(1024)
+        exact = torch.cat([part.quantile(1 - self.alpha, dim=1) for part in parts]).view(len(negatives), -1).mean(0)
         self.error = (self.threshold[index] - exact).abs().mean()
         return self.threshold[index]

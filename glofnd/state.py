@@ -51,7 +51,9 @@ class SampleState(nn.Module):
 
     def column(self, name: str) -> Tensor:
         """The rows this process keeps of one column: [num_samples], or this rank's share where sharded."""
-        return self.get_buffer(name)
+        column = self._buffers[name]
+        assert column is not None
+        return column
 
     def whole(self, name: str) -> Tensor:
         """One column of all samples, [num_samples]; where sharded, all ranks must call it together."""
@@ -62,7 +64,6 @@ class SampleState(nn.Module):
         padded = torch.cat([column, column.new_zeros(longest - len(column))])
         return self.ranks.gather(padded).view(self.ranks.size, longest).T.flatten()[: self.num_samples]
 
-    @torch.no_grad()
     def read(self, index: Tensor, *names: str) -> dict[str, Tensor]:
         """The rows of `index` (int64 [B]): name -> [B]; all columns when no name is given."""
         names = names or self.columns

@@ -95,7 +95,11 @@ class _SampleScreening(Screening):
 
     def _store(self, tile: Tile, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            self.rows[name][tile.rows] = value.to(self.rows[name].dtype)
+            value = value.to(self.rows[name].dtype)
+            if len(value) == len(self.rows[name]):
+                self.rows[name] = value
+            else:
+                self.rows[name][tile.rows] = value
 
     def commit(self) -> None:
         if self.learning:
