@@ -187,7 +187,9 @@ def discovery_parts(table: Table) -> list[tuple[str, Table]]:
     for field in fields:
         chosen = [numbers[f"{name}@{field}"] for name in _AT_LABELS if f"{name}@{field}" in numbers]
         if chosen:
-            found.append((f"image anchors, truth: same {field}", table.part(chosen)))
+            part = table.part(chosen)
+            columns = [replace(column, metric=column.metric.partition("@")[0]) for column in part.columns]
+            found.append((f"image anchors, truth: same {field}", replace(part, columns=columns)))
     rest = [number for name, number in numbers.items() if number not in shown and "@" not in name]
     return [*found, ("more", table.part(rest))] if rest else found
 
