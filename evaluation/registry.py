@@ -80,7 +80,7 @@ EVALUATIONS: dict[str, Entry] = {
             "epochs": _counts([20, 40, 100]),
             "learning_rates": {
                 "type": "array",
-                "default": [0.0003, 0.001, 0.003],
+                "default": [0.0003, 0.001, 0.003, 0.01, 0.03],
                 "minItems": 1,
                 "items": {"type": "number", "exclusiveMinimum": 0},
             },

@@ -158,7 +158,7 @@ class FineTuningTask(SplitTask):
     fractions: tuple[float, ...] = (1, 0.1, 0.01)
     draws: tuple[int, ...] = (1, 1, 1)
     epochs: tuple[int, ...] = (20, 40, 100)
-    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003)
+    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03)
     batch_size: int = 256
 
     def __post_init__(self) -> None:
