@@ -18,7 +18,7 @@ export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup demo smoke test test-fast test-container plan lint format mlflow report container lock clean
+.PHONY: help setup demo smoke test test-fast test-cluster test-container plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ test: lint ## All checks and all tests, a whole smoke DAG among them
 
 test-fast: setup ## The quick tests alone
 	@$(ACTIVATE); pytest -m 'not slow and not network'
+
+test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; as root, with Debian's slurm-wlm and munge
+	@$(ACTIVATE); GLOFND_TEST_CLUSTER=1 pytest tests/cluster --durations 5
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'

@@ -37,6 +37,7 @@ def resources_of(given: Mapping[str, Any]) -> Asked:
         asked["gpu"] = given["gpu"]
     else:
         asked |= {"nodes": nodes, "tasks": nodes, "mpi": "srun"}
-        asked |= {"gres": f"gpu:{given['gpu']}"} if given["gpu"] else {}
+        # The executor would otherwise ask for as many tasks per GPU.
+        asked |= {"gres": f"gpu:{given['gpu']}", "tasks_per_gpu": 0} if given["gpu"] else {}
     named = {f"slurm_{key}": given[key] for key in ("partition", "account") if given[key] is not None}
     return {**asked, **named}

@@ -31,3 +31,16 @@ def test_later_attempts_get_more_within_the_limits() -> None:
 def test_a_partition_and_an_account_of_their_own() -> None:
     asked = resources_of({**GIVEN, "partition": "long", "account": "vision"})
     assert (asked["slurm_partition"], asked["slurm_account"]) == ("long", "vision")
+
+
+def test_a_training_on_several_nodes_has_its_gpus_on_each_of_them() -> None:
+    asked = _of_attempt({**GIVEN, "nodes": 2, "gpu": 4}, 1)
+    assert asked == {
+        "mem_mb": 500,
+        "runtime": 30,
+        "nodes": 2,
+        "tasks": 2,
+        "mpi": "srun",
+        "gres": "gpu:4",
+        "tasks_per_gpu": 0,
+    }
