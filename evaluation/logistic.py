@@ -41,6 +41,7 @@ _ARMIJO = 1e-4
 _STALLED = 5
 _PATIENCE = 20
 _CLOSE, _LOOSE = 0.03, 300
+_SAFETY = 4
 _BLOCKS = 2**24
 """Largest number of entries in the blocks of all Hessians: 128 MiB."""
 
@@ -52,8 +53,8 @@ class Solution:
     Attributes:
         parameters: weights and, last, the intercept, [P, K, d + 1].
         objective: f, [P].
-        gap: a bound on how far f is from its minimum, as a share of f, [P]: the duality gap (`Point.bound`) or the
-            squared Newton decrement before the last step (`newton_step`), whichever is smaller.
+        gap: a bound on how far f is from its minimum, as a share of f, [P]: the duality gap (`Point.bound`) or four
+            times the squared Newton decrement before the last step (`newton_step`), whichever is smaller.
         iterations: steps of the slowest problem.
     """
 
@@ -146,9 +147,9 @@ def solve(
         close = np.flatnonzero((promise <= near) | (stalled >= _STALLED) | slow)
         certified = np.full(len(active), np.inf)
         if len(close):
-            direction[close], certified[close] = newton_step(
-                problems.take(close), x[close], at.take(close), tolerance, blocks
-            )
+            step, decrement = newton_step(problems.take(close), x[close], at.take(close), tolerance / _SAFETY, blocks)
+            known = np.isfinite(decrement)
+            direction[close[known]], certified[close] = step[known], _SAFETY * decrement
         trial, new = _line_search(problems, x, at, direction)
         s, y = trial - x, new.gradient - at.gradient
         usable = inner(s, y) > 1e-10 * np.sqrt(inner(s, s) * inner(y, y))

@@ -29,7 +29,7 @@ def _scaled(factors: Array, vectors: Array) -> Array:
 
 
 def newton_step(problems: Problems, x: Array, at: Point, tolerance: float, blocks: bool) -> tuple[Array, Array]:
-    """Approximate solution of H s = -g, and the squared Newton decrement g H^-1 g as a share of f.
+    """Approximate solution of H s = -g, and the squared Newton decrement g H^-1 g as a share of f (`inf` if not known).
 
     Conjugate gradients add up the decrement from below, one positive term a step. They end when the last eight terms
     are at most 3 % of the sum (such terms estimate what is missing: Strakos and Tichy, ETNA 13, 2002), or a tenth if
@@ -58,9 +58,12 @@ def newton_step(problems: Problems, x: Array, at: Point, tolerance: float, block
     towards, size = scaled.copy(), inner(residual, scaled)
     terms: list[Array] = []
     running = size > 0
+    broken = ~running
     for _ in range(_STEPS):
         product = hessian(towards)
         curvature = inner(towards, product)
+        # Rounding has made the Hessian indefinite: what was added up says nothing.
+        broken |= running & (curvature <= 0)
         running &= curvature > 0
         length = np.divide(size, curvature, out=np.zeros_like(size), where=running)
         step += _scaled(length, towards)
@@ -76,4 +79,5 @@ def newton_step(problems: Problems, x: Array, at: Point, tolerance: float, block
         new = inner(residual, scaled)
         towards = scaled + _scaled(np.divide(new, size, out=np.zeros_like(size), where=size > 0), towards)
         size = new
-    return step, np.asarray(sum(terms) / np.maximum(at.objective, 1e-300))
+    decrement = sum(terms) / np.maximum(at.objective, 1e-300)
+    return step, np.where(broken, np.inf, decrement)
