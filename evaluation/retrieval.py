@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from evaluation.results import Findings
 from evaluation.tasks import RetrievalTask
 from glofnd.progress import progress
 
-__all__ = ["PROTOCOL", "chance_recall", "first_ranks", "run_retrieval"]
+__all__ = ["PROTOCOL", "chance_median", "chance_recall", "first_ranks", "run_retrieval"]
 
 Array = NDArray[Any]
 
@@ -72,6 +73,11 @@ def chance_recall(right: Array, candidates: int, k: int) -> float:
     return float(1 - (left.prod(axis=1) * weight).sum() / weight.sum())
 
 
+def chance_median(right: Array, candidates: int) -> int:
+    """Median rank in a random order, given the number of right candidates of every query [Q]."""
+    return bisect_left(range(candidates + 1), 0.5, key=lambda k: chance_recall(right, candidates, k))
+
+
 def run_retrieval(store: FeatureStore, tasks: list[RetrievalTask]) -> Findings:
     """Recall at every k and the median rank, both ways, of every task."""
     findings = Findings(store.run, "retrieval", PROTOCOL)
@@ -109,6 +115,7 @@ def run_retrieval(store: FeatureStore, tasks: list[RetrievalTask]) -> Findings:
                 f"{way}-median-rank",
                 float(np.median(ranks)) / len(candidates),
                 len(ranks),
+                chance=chance_median(right, len(candidates)) / len(candidates),
                 higher_is_better=False,
                 primary=False,
                 median_rank=float(np.median(ranks)),

@@ -8,7 +8,7 @@ from clip_benchmark.metrics import zeroshot_retrieval
 from open_clip_train.train import get_clip_metrics
 from stored import make_split, make_store
 
-from evaluation.retrieval import chance_recall, first_ranks, run_retrieval
+from evaluation.retrieval import chance_median, chance_recall, first_ranks, run_retrieval
 from evaluation.tasks import RetrievalTask
 
 
@@ -110,6 +110,14 @@ def test_chance_is_the_mean_over_random_orders():
     hits = [[(generator.permutation(12)[:r] < 3).any() for r in right] for _ in range(20_000)]
     assert chance_recall(right, 12, 3) == pytest.approx(np.mean(hits), abs=0.01)
     assert chance_recall(np.array([1]), 4, 10) == 1
+
+
+def test_chance_median_is_that_of_random_orders():
+    generator = np.random.default_rng(0)
+    right = np.array([1, 1, 4, 2])
+    ranks = [[generator.permutation(21)[:r].min() + 1 for r in right] for _ in range(4_000)]
+    assert chance_median(right, 21) == np.median(ranks)
+    assert chance_median(np.array([1]), 101) == 51
 
 
 def test_query_without_a_right_candidate():
