@@ -49,7 +49,7 @@ class Objective(nn.Module):
     modalities: tuple[str, ...] = ("image",)
     # Similarities per tile: so many that the hundred operations on its rows cost little beside it, so few that their
     # memory does not matter; but at least as many anchors as a matrix product needs to be efficient.
-    tile_size, tile_rows = 2**22, 128
+    tile_size, tile_rows = 2**21, 128
     # Up to so many similarities, both directions of an image-text objective share one matrix.
     matrix_size = 2**22
 
