@@ -1,6 +1,6 @@
 """Trains cases in one process and on W gloo ranks, and writes how far their checkpoints are apart.
 
-    python ranks_worker.py W SHARDS FOLDER RESULT.json CASE ...
+python ranks_worker.py W SHARDS FOLDER RESULT.json CASE ...
 """
 
 import contextlib
