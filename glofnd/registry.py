@@ -62,7 +62,7 @@ _GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
 _LEARNER: dict[str, Schema] = {
     "alpha": _ALPHA,
     "lr": _number(None, exclusiveMinimum=0),
-    "learner": _choice("adam", "adam", "sgd", "moments"),
+    "learner": _choice("moments", "moments", "adam", "sgd"),
     "init": _choice("one", "one", "quantile"),
     "normalize_gradient": {"type": "boolean", "default": False},
     "clip": _number(None, exclusiveMinimum=0),

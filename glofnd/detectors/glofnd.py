@@ -14,7 +14,7 @@ from glofnd.state import SampleState
 
 __all__ = ["GloFND"]
 
-_DEFAULT_LR = {"adam": 0.05, "sgd": 0.05, "moments": 0.2}
+_DEFAULT_LR = {"moments": 0.2, "adam": 0.05, "sgd": 0.05}
 
 
 class GloFND(Detector):
@@ -28,7 +28,8 @@ class GloFND(Detector):
         num_samples: samples in the data set.
         alpha: share of the data set that is to lie above lambda_i.
         lr: step size; None for the learner's own (adam and sgd 0.05, moments 0.2).
-        learner: `adam` (the published code), `sgd` (the paper) or `moments` (`glofnd.detectors.moments`).
+        learner: `moments` (`glofnd.detectors.moments`; it finds the tail in few epochs, docs/learners.md), `adam` (the
+            published code) or `sgd` (the paper).
         init: `one` starts at 1 (drops nothing); `quantile` takes the batch quantile during epoch `start_update`.
         normalize_gradient: divide the gradient by alpha.
         clip: bound of the gradient, in units of alpha; None for no bound.
@@ -46,7 +47,7 @@ class GloFND(Detector):
         num_samples: int,
         alpha: float = 0.01,
         lr: float | None = None,
-        learner: str = "adam",
+        learner: str = "moments",
         init: str = "one",
         normalize_gradient: bool = False,
         clip: float | None = None,

@@ -28,10 +28,11 @@ def mean_of_occurrences(pairs):
 class PlainDetector:
     """Decides, per anchor and view, which negatives to keep. `rows[i][k]` holds the negatives of anchor i in view k."""
 
-    def __init__(self, name, alpha=0.01, lr=None, learner="adam", init="one", normalize_gradient=False, clip=None,
+    def __init__(self, name, alpha=0.01, lr=None, learner=None, init="one", normalize_gradient=False, clip=None,
                  start_update=0, start_filter=0, treatment="eliminate"):  # fmt: skip
-        self.name, self.alpha, self.learner, self.init = name, alpha, learner, init
-        self.lr = lr if lr is not None else (0.2 if learner == "moments" else 0.05)
+        self.name, self.alpha, self.init = name, alpha, init
+        self.learner = learner or ("moments" if name == "glofnd" else "adam")
+        self.lr = lr if lr is not None else (0.2 if self.learner == "moments" else 0.05)
         self.normalize_gradient, self.clip, self.treatment = normalize_gradient, clip, treatment
         self.start_update, self.start_filter = start_update, start_filter
         self.threshold, self.m, self.v = defaultdict(lambda: 1.0), defaultdict(float), defaultdict(float)

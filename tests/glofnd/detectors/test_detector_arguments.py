@@ -17,7 +17,7 @@ def test_alpha(kind, alpha):
         ({"lr": 0}, "lr must be positive"),
         ({"clip": 0}, "clip must be positive"),
         ({"init": "two"}, "init must be"),
-        ({"learner": "lion"}, "learner must be one of adam, sgd, moments"),
+        ({"learner": "lion"}, "learner must be one of moments, adam, sgd"),
         ({"treatment": "ignore"}, "treatment must be one of eliminate, attract"),
         ({"start_update": -1}, "start_update is an epoch"),
         ({"start_update": 3, "start_filter": 2}, r"start_filter \(2\) must not come before start_update \(3\)"),

@@ -23,7 +23,7 @@ from glofnd.state import SampleState
 SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 2
 DETECTORS = {
     "none": {},
-    "glofnd": {"alpha": 0.3, "init": "quantile"},
+    "glofnd": {"alpha": 0.3, "learner": "adam", "init": "quantile"},
     "moments": {"alpha": 0.3, "learner": "moments"},
     "global-threshold": {"alpha": 0.3, "lr": 0.4, "init": "quantile"},
     "batch-quantile": {"alpha": 0.3},

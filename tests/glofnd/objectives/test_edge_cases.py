@@ -74,7 +74,7 @@ def test_index_out_of_range(index, wrong):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("view", [0, 1])
 def test_embeddings_that_are_not_finite(value, view):
-    objective = SogCLR(5, detector=GloFND(5, init="quantile"))
+    objective = SogCLR(5, detector=GloFND(5, learner="adam", init="quantile"))
     before = snapshot(objective)
     z = embeddings(3)
     z[view].data[1, 2] = value
@@ -115,7 +115,7 @@ def test_bf16_autocast_sums_in_float32(name):
     z = embeddings(8, dtype=torch.bfloat16)
     losses = []
     for enabled in (True, False):
-        objective = build_objective(name, 8, GloFND(8, init="quantile", alpha=0.2))
+        objective = build_objective(name, 8, GloFND(8, learner="adam", init="quantile", alpha=0.2))
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             losses.append(objective(*(z if enabled else [x.float() for x in z]), torch.arange(8), epoch=1))
     assert losses[0].dtype == torch.float32

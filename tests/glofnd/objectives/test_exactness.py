@@ -12,12 +12,12 @@ SAMPLES, BATCH, DIM = 11, 6, 4
 
 DETECTORS = {
     "none": ("none", {}),
-    "adam": ("glofnd", {"alpha": 0.3}),
-    "adam-normalised-clipped": ("glofnd", {"alpha": 0.3, "normalize_gradient": True, "clip": 2.0}),
-    "adam-late": ("glofnd", {"alpha": 0.3, "start_update": 1, "start_filter": 2}),
-    "adam-quantile": ("glofnd", {"alpha": 0.3, "init": "quantile"}),
+    "adam": ("glofnd", {"learner": "adam", "alpha": 0.3}),
+    "adam-normalised-clipped": ("glofnd", {"learner": "adam", "alpha": 0.3, "normalize_gradient": True, "clip": 2.0}),
+    "adam-late": ("glofnd", {"learner": "adam", "alpha": 0.3, "start_update": 1, "start_filter": 2}),
+    "adam-quantile": ("glofnd", {"learner": "adam", "alpha": 0.3, "init": "quantile"}),
     "sgd": ("glofnd", {"alpha": 0.3, "learner": "sgd", "lr": 1.5}),
-    "moments": ("glofnd", {"alpha": 0.3, "learner": "moments"}),
+    "moments": ("glofnd", {"alpha": 0.3}),
     "global-adam": ("global-threshold", {"alpha": 0.3, "lr": 0.4}),
     "global-quantile": ("global-threshold", {"alpha": 0.3, "init": "quantile", "start_update": 1, "start_filter": 1}),
     "batch-quantile": ("batch-quantile", {"alpha": 0.3, "start_filter": 1}),

@@ -20,7 +20,7 @@ def trained(kind, detector, treatment):
     if "alpha" in registry.DETECTORS[detector].parameters:
         parameters["alpha"] = 0.3
     if detector in ("glofnd", "global-threshold"):
-        parameters["init"] = "quantile"
+        parameters |= {"learner": "adam", "init": "quantile"}
     objective = kind(SIZE, temperature=0.4, detector=build_detector(detector, SIZE, **parameters)).double()
     objective(*embeddings(), torch.arange(SIZE), epoch=0, labels=torch.arange(SIZE) % 3)
     return objective.eval()

@@ -20,6 +20,8 @@ treatments = st.sampled_from(["eliminate", "attract"])
 
 def detector_of(name, treatment="eliminate", **parameters):
     known = registry.DETECTORS[name].parameters
+    if "init" in parameters:
+        parameters["learner"] = "adam"
     return build_detector(
         name, SAMPLES, **{k: v for k, v in {**parameters, "treatment": treatment}.items() if k in known}
     )

@@ -22,7 +22,7 @@ def cosine(z1, z2):
 
 
 def test_sogclr_with_glofnd_runs_and_drops():
-    detector = GloFND(num_samples=6, alpha=0.3, init="quantile", start_filter=0)
+    detector = GloFND(num_samples=6, alpha=0.3, learner="adam", init="quantile", start_filter=0)
     objective = SogCLR(num_samples=6, temperature=0.1, detector=detector)
     z1, z2 = embeddings()
     objective(z1, z2, torch.arange(6), epoch=0).backward()

@@ -27,7 +27,7 @@ SGD = {"optimizer": "sgd", "lr": 0.05, "precision": "fp32"}
 SINGLE = {**SGD, "lr": 0.001, "epochs": 1}
 DETECTORS = {
     "none": ("none", {}),
-    "adam": ("glofnd", {"alpha": 0.3, "init": "quantile", "start_filter": 1}),
+    "adam": ("glofnd", {"alpha": 0.3, "learner": "adam", "init": "quantile", "start_filter": 1}),
     "moments": ("glofnd", {"alpha": 0.3, "learner": "moments", "start_filter": 1}),
     "global-threshold": ("global-threshold", {"alpha": 0.3, "start_filter": 1}),
     "batch-quantile": ("batch-quantile", {"alpha": 0.3, "start_filter": 1}),
