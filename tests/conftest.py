@@ -2,5 +2,5 @@
 
 import signal
 
-# A shell starts background commands with SIGINT ignored, and all their children inherit that: Ctrl-C could not be tried.
+# A shell starts background commands with SIGINT ignored, and all their children inherit that: no Ctrl-C could be tried.
 signal.signal(signal.SIGINT, signal.default_int_handler)
