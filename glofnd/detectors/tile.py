@@ -17,11 +17,12 @@ class Workspace:
     """Memory that is used again from step to step: on a CPU fresh pages cost as much as the arithmetic done in them."""
 
     def __init__(self) -> None:
-        self._memory: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
+        self._memory: dict[tuple[str, torch.dtype, torch.device, bool], Tensor] = {}
 
     def take(self, name: str, size: int, like: Tensor) -> Tensor:
         """`size` elements with whatever they held before, of the dtype and device of `like`."""
-        key = (name, like.dtype, like.device)
+        # What is made in inference mode cannot be written outside of it.
+        key = (name, like.dtype, like.device, torch.is_inference_mode_enabled())
         held = self._memory.get(key)
         if held is None or held.numel() < size:
             held = self._memory[key] = torch.empty(size, dtype=like.dtype, device=like.device)

@@ -273,4 +273,4 @@ class Objective(nn.Module):
         if not any(needed):
             return loss, None, None, None
         d_z1, d_z2 = inputs.gradient(gradient)
-        return loss, d_z1.to(z1.dtype), d_z2.to(z2.dtype), d_temperature if needed[2] else None
+        return loss, d_z1, d_z2, d_temperature if needed[2] else None

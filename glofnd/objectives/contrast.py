@@ -210,6 +210,7 @@ class ClosedForm(torch.autograd.Function):
         """`compute(*inputs, needed)` gives the scalar and one gradient per input, None where that is not needed."""
         loss, *gradients = compute(*inputs, ctx.needs_input_grad[1:])
         ctx.save_for_backward(*gradients)
+        ctx.dtypes = [value.dtype for value in inputs]
         return loss
 
     @staticmethod
@@ -217,4 +218,6 @@ class ClosedForm(torch.autograd.Function):
         """The stored gradients, scaled; there is no second derivative."""
         if torch.is_grad_enabled():
             raise RuntimeError("the objectives of glofnd have no second derivative: call backward without create_graph")
-        return None, *(None if g is None else (upstream * g).to(g.dtype) for g in ctx.saved_tensors)
+        # Rounded to half precision only after it has been scaled: that is what loss scaling is for.
+        pairs = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return None, *(None if g is None else (upstream * g).to(dtype) for g, dtype in pairs)

@@ -124,6 +124,27 @@ def test_bf16_autocast_sums_in_float32(name):
     assert z[0].grad.dtype == torch.bfloat16 and torch.isfinite(z[0].grad).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_gradients_are_rounded_once_after_loss_scaling(dtype):
+    """Unscaled, nearly all of these gradients are below the smallest normal number of float16."""
+    half = embeddings(256, dim=64, dtype=dtype)
+    exact = [z.detach().float().requires_grad_() for z in half]
+    for z in (half, exact):
+        (SogCLR(256)(*z, torch.arange(256), epoch=0) * 2.0**17).backward()
+    for found, expected in zip(half, exact, strict=True):
+        assert torch.equal(found.grad, expected.grad.to(dtype))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_evaluation_in_inference_mode_before_training(name):
+    objective = build_objective(name, 8, GloFND(8, alpha=0.2))
+    with torch.inference_mode():
+        objective.eval()(*embeddings(8), torch.arange(8), epoch=0)
+    z = embeddings(8)
+    objective.train()(*z, torch.arange(8), epoch=0).backward()
+    assert torch.isfinite(z[0].grad).all()
+
+
 @pytest.mark.parametrize("detector", DETECTORS)
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_eval_mode_changes_no_state(name, detector):
