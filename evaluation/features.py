@@ -22,6 +22,11 @@ __all__ = ["BASELINES", "extract", "from_baseline", "from_checkpoint"]
 
 BASELINES = ("raw-pixels", "random-init")
 
+_RUN_CONFIG = (
+    *("run", "experiment", "modality", "seed", "dataset", "label"),
+    *("encoder", "views", "training", "objective", "detector"),
+)
+
 
 def from_checkpoint(path: Path) -> tuple[dict[str, Any], Any, dict[str, str]]:
     """Run config, frozen model and input checksum of a trained run."""
@@ -38,9 +43,18 @@ def from_baseline(name: str, run_config: str) -> tuple[dict[str, Any], Any | Non
     Args:
         name: one of `BASELINES`.
         run_config: run config as JSON, or the path of a JSON file.
+
+    Raises:
+        ValueError: it is no JSON object with the keys of a run config.
     """
     text = run_config if run_config.lstrip().startswith("{") else Path(run_config).read_text(encoding="utf-8")
-    config = json.loads(text)
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--run-config {run_config[:60]!r}: not valid JSON ({error})") from error
+    missing = [key for key in _RUN_CONFIG if not isinstance(config, dict) or key not in config]
+    if missing:
+        raise ValueError(f"--run-config {run_config[:60]!r}: key {missing[0]!r} is missing (docs/architecture.md)")
     model = build_model(config) if name == "random-init" else None
     return config, model, {"baseline": f"{name}/{config_hash(config)}"}
 

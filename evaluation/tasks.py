@@ -41,6 +41,8 @@ def _one_of(key: str, value: object, choices: tuple[str, ...]) -> None:
 
 def _check_fractions(fractions: tuple[float, ...], **per_fraction: tuple[int, ...]) -> None:
     """Shares of the labels, and what needs one positive number for each."""
+    if not fractions:
+        raise TaskError("fractions: needs at least one share of the labels")
     if not all(0 < fraction <= 1 for fraction in fractions):
         raise TaskError(f"fractions: each must be in (0, 1], got {list(fractions)}")
     if len(set(fractions)) != len(fractions):

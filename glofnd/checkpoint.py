@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no checkpoint there; pretrain the run first")
     try:
+        # Anything else goes to a reader of bare pickles, which fails in as many ways as there are bytes.
+        if not zipfile.is_zipfile(path):
+            raise OSError("no zip archive")
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
         reason = str(error).splitlines()[0]

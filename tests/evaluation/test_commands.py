@@ -84,6 +84,9 @@ def test_equal_pictures_have_equal_content(monkeypatch, shards, tmp_path):
     assert len(set(contents[0])) == 12
 
 
+PICTURES = ("--shards", ".", "--task", '{"dataset": "a"}')
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -92,6 +95,11 @@ def test_equal_pictures_have_equal_content(monkeypatch, shards, tmp_path):
         (["features", "--checkpoint", "no.pt", "--shards", ".", "--split", "a/b"], "no.pt: no checkpoint there"),
         (["features", "--baseline", "raw-pixels", "--shards", ".", "--split", "a/b"], "--baseline needs --run-config"),
         (["features", "--checkpoint", "no.pt", "--shards", ".", "--split", "ab"], "must be DATASET/SPLIT"),
+        (
+            ["fine-tuning", "--baseline", "random-init", "--run-config", '{"run": "r"}', *PICTURES],
+            "--run-config '{\"run\": \"r\"}': key 'experiment' is missing",
+        ),
+        (["fine-tuning", "--baseline", "random-init", "--run-config", "{", *PICTURES], "'{': not valid JSON"),
     ],
 )
 def test_errors_are_one_line_and_exit_2(monkeypatch, capsys, tmp_path, arguments, message):

@@ -32,6 +32,7 @@ def test_defaults_are_filled_in():
         ("linear", {}, "key 'dataset' is missing"),
         ("linear", {"dataset": 3}, "dataset must be of type string, got 3"),
         ("linear", {"dataset": "d", "fractions": [1, 2]}, r"each must be in \(0, 1\]"),
+        ("linear", {"dataset": "d", "fractions": []}, "fractions: needs at least one"),
         ("linear", {"dataset": "d", "fractions": [0.1, 0.1]}, "names one twice"),
         ("linear", {"dataset": "d", "draws": [1, True, 1, 1]}, "draws must be of type array"),
         ("linear", {"dataset": "d", "draws": [1]}, "one positive number per fraction"),

@@ -41,6 +41,14 @@ def test_truncated_file_is_named(tmp_path):
         checkpoint.read(path)
 
 
+@pytest.mark.parametrize("content", [b"hi\n", b"", b"\x80\x04."])
+def test_a_file_of_another_kind_is_named(tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged checkpoint \(no zip archive\)"):
+        checkpoint.read(path)
+
+
 def test_another_format_is_refused(tmp_path):
     checkpoint.write(tmp_path / "c.pt", state(format=99))
     with pytest.raises(ValueError, match="format 99"):
