@@ -208,6 +208,17 @@ def _options(config: Config, name: str, evaluation: str, where: str, task: Confi
         yield f"{where}: discovery looks at what was trained on, {trained['dataset']}/{trained['split']}, not {asked}"
 
 
+def _seen(config: Config, name: str, evaluation: str, where: str, task: Config) -> Iterator[str]:
+    """A test on the pictures that the encoder itself was trained on, labels or not, is no test."""
+    key = "test" if "test" in task else "split"
+    trained, tested = config["experiments"][name], (task["dataset"], task[key])
+    seen = tested == (trained["dataset"], trained["split"]) and task.get("train") != task[key]
+    if seen and evaluation != "discovery":
+        yield (
+            f"{where}.{key}: experiment {name} trains its encoders on {'/'.join(tested)}; a test must see new pictures"
+        )
+
+
 def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
     tasks = config["experiments"][name]["evaluations"][evaluation]
     try:
@@ -221,6 +232,7 @@ def _tasks(config: Config, name: str, evaluation: str) -> Iterator[str]:
         yield from _options(config, name, evaluation, where, task)
         if "train" in task and task["train"] == task["test"]:
             yield f"{where}.test: {task['test']!r} is also the training split; a test must see new pictures"
+        yield from _seen(config, name, evaluation, where, task)
         known = task["dataset"] in config["datasets"]
         if evaluation == "retrieval" and known and not _entry(config, task["dataset"]).captions:
             yield f"{where}.dataset: retrieval needs captions, {task['dataset']} has none"

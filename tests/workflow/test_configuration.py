@@ -124,6 +124,16 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{FASHION}/evaluations/retrieval", [{}], "evaluations.retrieval: not for unimodal experiments"),
         (f"{FASHION}/evaluations/linear/0/dataset", "cifar", "linear[0].dataset: 'cifar' is not in datasets"),
         (f"{FASHION}/evaluations/linear/0/test", "train", "linear[0].test: 'train' is also the training split"),
+        (
+            f"{FASHION}/evaluations/linear/0",
+            {"dataset": "fashion-mnist", "train": "test", "test": "train"},
+            "linear[0].test: experiment fashion-mnist trains its encoders on fashion-mnist/train; a test must see new",
+        ),
+        (
+            "experiments/emoji/evaluations/retrieval/0/split",
+            "train",
+            "retrieval[0].split: experiment emoji trains its encoders on emoji/train; a test must see new pictures",
+        ),
         (f"{FASHION}/evaluations/linear/0/fractions", [2], "linear[0].fractions[0]: must be at most 1"),
         (f"{FASHION}/evaluations/transfer/0", {}, "transfer[0].dataset: missing"),
         (f"{FASHION}/evaluations/linear/0/draws", [1], "linear[0].draws: needs one number for each of the 4 fractions"),
