@@ -132,8 +132,14 @@ def _schedule(config: Config, name: str) -> Iterator[str]:
 
 
 def _ranks(config: Config, name: str) -> Iterator[str]:
-    asked, batch = config["resources"]["pretrain"], config["experiments"][name]["training"]["batch_size"]
-    processes = asked["nodes"] * (asked["processes"] or max(asked["gpu"], 1))
+    asked, training = config["resources"]["pretrain"], config["experiments"][name]["training"]
+    each, batch = asked["processes"] or max(asked["gpu"], 1), training["batch_size"]
+    processes = asked["nodes"] * each
+    if 0 < asked["gpu"] < each and training["device"] != "cpu":
+        yield (
+            f"resources.pretrain.processes: {each} on each node need as many GPUs, gpu is {asked['gpu']}; raise gpu, "
+            f"take fewer processes, or set experiments.{name}.training.device: cpu"
+        )
     if batch % processes:
         yield (
             f"experiments.{name}.training.batch_size: {batch} cannot be split evenly among the {processes} processes "

@@ -38,7 +38,7 @@ def test_several_nodes_start_their_own_processes() -> None:
     assert Jobs(config).trainer(RUN).endswith("--nodes 2 --processes 4 --threads 1 --")
     asked = resources_of(config["resources"]["pretrain"])
     rest = {key: value for key, value in asked.items() if not callable(value)}
-    assert rest == {"nodes": 2, "tasks": 2, "mpi": "srun", "gres": "gpu:4"}
+    assert rest == {"nodes": 2, "tasks": 2, "mpi": "srun", "gres": "gpu:4", "tasks_per_gpu": 0}
 
 
 def test_several_nodes_without_gpus() -> None:
@@ -53,6 +53,12 @@ def test_a_batch_that_cannot_be_split_evenly_is_found_before_anything_starts() -
         _resolved(gpu=3)
     message = "training.batch_size: 256 cannot be split evenly among the 3 processes of a training; take a multiple"
     assert any(message in problem for problem in refused.value.problems)
+
+
+def test_more_processes_than_gpus_are_found_before_anything_starts() -> None:
+    with pytest.raises(ConfigError, match=r"resources\.pretrain\.processes: 4 on each node need as many GPUs, gpu is 2"):
+        _resolved(gpu=2, processes=4)
+    assert Jobs(_resolved(processes=4)).processes == 4
 
 
 def test_only_training_has_several_nodes() -> None:
