@@ -107,6 +107,22 @@ def test_an_import_that_was_cut_off_is_done_again(tree: dict[str, Any]) -> None:
     assert _runs(tree)[name].info.run_id != cut
 
 
+def test_two_importers_take_an_experiment_out_of_the_trash(
+    tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the second one knew of the experiment, that it lies in the trash, is no longer true when it acts."""
+    client = _client(tree)
+    experiment = client.get_experiment_by_name("exp")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    trashed = client.get_experiment(experiment.experiment_id)
+    before = set(_states(tree))
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: trashed)
+    assert set(_states(tree)) == before
+    monkeypatch.undo()
+    assert set(_runs(tree)) == before
+
+
 def test_a_run_that_has_not_finished_is_left_out(tmp_path: Path) -> None:
     made = write_tree(tmp_path)
     grid = Grid(made)

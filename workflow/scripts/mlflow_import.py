@@ -58,7 +58,12 @@ def _experiment(client: MlflowClient, name: str, results: Path) -> str:
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
+        try:
+            client.restore_experiment(found.experiment_id)
+        except MlflowException:
+            # Another importer may have done so in this moment.
+            if client.get_experiment(found.experiment_id).lifecycle_stage == "deleted":
+                raise
     return str(found.experiment_id)
 
 
