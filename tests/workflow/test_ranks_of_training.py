@@ -56,7 +56,7 @@ def test_a_batch_that_cannot_be_split_evenly_is_found_before_anything_starts() -
 
 
 def test_more_processes_than_gpus_are_found_before_anything_starts() -> None:
-    with pytest.raises(ConfigError, match=r"resources\.pretrain\.processes: 4 on each node need as many GPUs, gpu is 2"):
+    with pytest.raises(ConfigError, match=r"pretrain\.processes: 4 on each node need as many GPUs, gpu is 2"):
         _resolved(gpu=2, processes=4)
     assert Jobs(_resolved(processes=4)).processes == 4
 
