@@ -80,7 +80,7 @@ class _GlobalScreening(Screening):
     def settle(self) -> None:
         mean = self.batch.mean_over_anchors(self.total)
         if self.quantile:
-            self.state["threshold"] = mean
+            self.state["threshold"] = mean.clamp(-1, 1)
         else:
             self.state = self.detector.descent.step(self.state, mean, self.batch.epoch)
 

@@ -54,9 +54,9 @@ def make_descent(
     alpha: float, lr: float, rule: str, normalize_gradient: bool, clip: float | None, init: str
 ) -> Descent:
     """A checked `Descent`; raises `ValueError` naming the parameter that is out of range."""
-    if lr <= 0:
+    if not lr > 0:
         raise ValueError(f"lr must be positive, got {lr}")
-    if clip is not None and clip <= 0:
+    if clip is not None and not clip > 0:
         raise ValueError(f"clip must be positive or None, got {clip}")
     if init not in ("one", "quantile"):
         raise ValueError(f"init must be 'one' or 'quantile', got {init!r}")

@@ -26,7 +26,7 @@ SETTLING = 0.2
 
 def normal_tail(alpha: float) -> float:
     """Where c starts: the (1 - alpha)-quantile of a standard normal distribution."""
-    return NormalDist().inv_cdf(1 - alpha)
+    return -NormalDist().inv_cdf(alpha)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -103,14 +105,17 @@ class Tile:
 
     def share_above(self, threshold: Tensor) -> Tensor:
         """Share of each anchor's negatives, over all views, strictly above its threshold ([t] or scalar); [t]."""
-        bound = threshold.to(self.similarity.dtype).expand(self.similarity.shape[1]).unsqueeze(-1)
+        bound = self._bound(threshold).expand(self.similarity.shape[1]).unsqueeze(-1)
         torch.gt(self.similarity, bound, out=self._mask)
         return self._mask.sum(-1).sum(0).to(threshold.dtype) / (self.views * self.negatives)
 
     def keep(self, threshold: Tensor) -> Tensor:
         """1 where the similarity is at most the threshold ([V, t]), else 0: [V, t, V * C], until the next call."""
-        bound = threshold.to(self.similarity.dtype).unsqueeze(-1)
-        return torch.le(self.similarity, bound, out=self._mask)
+        return torch.le(self.similarity, self._bound(threshold).unsqueeze(-1), out=self._mask)
+
+    def _bound(self, threshold: Tensor) -> Tensor:
+        # Nothing is more similar than 1, but rounding says so of equal embeddings.
+        return threshold.to(self.similarity.dtype).masked_fill(threshold >= 1, math.inf)
 
     def weighted_sum(self, weight: Tensor) -> Tensor:
         """Sum over candidates of weight times similarity, [V, t]; own columns must have no weight."""

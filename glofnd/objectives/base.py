@@ -55,8 +55,7 @@ class Objective(nn.Module):
 
     def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
+        _check_temperature(temperature)
         detector = KeepAll(num_samples) if detector is None else detector
         if detector.num_samples != num_samples:
             raise ValueError(
@@ -83,9 +82,11 @@ class Objective(nn.Module):
             Scalar in float32 (float64 for float64 embeddings).
 
         Raises:
-            ValueError: shapes that do not fit, an index out of range, or embeddings that are not finite; state is then
-                as before.
+            ValueError: shapes that do not fit, an index out of range, a negative epoch, embeddings or a learned
+                temperature that are not finite; state is then as before.
         """
+        if not epoch >= 0:
+            raise ValueError(f"epoch counts from 0, got {epoch}")
         with torch.autocast(z1.device.type, enabled=False):
             compute = partial(self._compute, index, epoch, labels)
             loss: Tensor = ClosedForm.apply(compute, z1, z2, self.current_temperature())
@@ -238,6 +239,7 @@ class Objective(nn.Module):
     ) -> tuple[Tensor | None, ...]:
         """Loss, and its gradients with respect to `z1`, `z2` and `temperature`; state is written at the end."""
         inputs = prepare(z1, z2, index, labels, self.num_samples, self.ranks)
+        _check_temperature(float(temperature))
         index, labels, both = inputs.index, inputs.labels, inputs.unit
         temperature = temperature.to(both)
         loss, d_temperature = self.extra(temperature)
@@ -274,3 +276,9 @@ class Objective(nn.Module):
             return loss, None, None, None
         d_z1, d_z2 = inputs.gradient(gradient)
         return loss, d_z1, d_z2, d_temperature if needed[2] else None
+
+
+def _check_temperature(temperature: float) -> None:
+    # Beyond these float32 tells no candidates apart, or takes an anchor's own columns (`FILL`) for candidates.
+    if not 1e-6 <= temperature <= 1e4:
+        raise ValueError(f"temperature must lie between 1e-6 and 1e4, got {temperature}; no state was changed")

@@ -93,7 +93,7 @@ class FastCLIP(Objective):
             self.rule = TemperatureRule(values["temperature_lr"], self.rho, SMALLEST, 1.0)
             columns |= self.rule.columns(self.initial)
         if version == "v3":
-            if values["temperature_lr"] <= 0:
+            if not values["temperature_lr"] > 0:
                 raise ValueError(f"temperature_lr must be positive, got {values['temperature_lr']}")
             self.temperature_lr = values["temperature_lr"]
             self.temperature = nn.Parameter(torch.tensor(self.initial))

@@ -53,9 +53,9 @@ def prepare(
         dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
         unit = torch.stack([z1.to(dtype), z2.to(dtype)])
         norm = torch.linalg.vector_norm(unit, dim=2, keepdim=True)
-        # One sum tells in nearly all cases; it may overflow although every entry is finite.
+        # One sum tells in nearly all cases; it may overflow although every norm is finite.
         if not math.isfinite(float(norm.sum())):
-            _check_values(z1, z2, index)
+            _check_values(z1, z2, norm, index)
     except ValueError as error:
         problem = error
     if ranks is not None:
@@ -72,12 +72,13 @@ def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) 
     if not (z1.is_floating_point() and z2.is_floating_point()):
         raise ValueError(f"z1 and z2 must be floating point; got {z1.dtype} and {z2.dtype}")
     for name, value in (("index", index), ("labels", labels)):
-        if value is not None and (value.shape != z1.shape[:1] or value.is_floating_point()):
+        integers = value is None or not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        if value is not None and (value.shape != z1.shape[:1] or not integers):
             raise ValueError(
                 f"{name} must hold {len(z1)} integers, one per row; got {tuple(value.shape)} {value.dtype}"
             )
-    if len(z1) == 0:
-        raise ValueError("the batch is empty")
+    if z1.numel() == 0:
+        raise ValueError(f"the batch is empty: z1 and z2 are {tuple(z1.shape)}")
 
 
 def _check_range(index: Tensor, num_samples: int) -> None:
@@ -86,12 +87,12 @@ def _check_range(index: Tensor, num_samples: int) -> None:
         raise ValueError(f"sample index {low if low < 0 else high} is out of range: num_samples is {num_samples}")
 
 
-def _check_values(z1: Tensor, z2: Tensor, index: Tensor) -> None:
-    for name, z in (("z1", z1), ("z2", z2)):
-        finite = torch.isfinite(z).all(1)
-        if not bool(finite.all()):
-            row = int((~finite).nonzero()[0])
-            raise ValueError(f"{name} holds NaN or infinity for sample {int(index[row])}; no state was changed")
+def _check_values(z1: Tensor, z2: Tensor, norm: Tensor, index: Tensor) -> None:
+    for name, z, length in (("z1", z1, norm[0, :, 0]), ("z2", z2, norm[1, :, 0])):
+        for found, finite in (("NaN or infinity", torch.isfinite(z).all(1)), ("too large numbers", length.isfinite())):
+            if not bool(finite.all()):
+                row = int((~finite).nonzero()[0])
+                raise ValueError(f"{name} holds {found} for sample {int(index[row])}; no state was changed")
 
 
 def _agree(ranks: Ranks, z: Tensor, problem: ValueError | None, labelled: bool) -> None:

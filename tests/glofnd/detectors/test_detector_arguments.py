@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -15,7 +17,9 @@ def test_alpha(kind, alpha):
     ("arguments", "message"),
     [
         ({"lr": 0}, "lr must be positive"),
+        ({"lr": math.nan}, "lr must be positive"),
         ({"clip": 0}, "clip must be positive"),
+        ({"clip": math.nan, "learner": "adam"}, "clip must be positive"),
         ({"init": "two"}, "init must be"),
         ({"learner": "lion"}, "learner must be one of moments, adam, sgd"),
         ({"treatment": "ignore"}, "treatment must be one of eliminate, attract"),
@@ -48,3 +52,13 @@ def test_kinds_of_thresholds():
     assert GloFND(5).thresholds.shape == (5,)
     assert GlobalThreshold(5).thresholds.shape == ()
     assert KeepAll(5).thresholds is Oracle(5).thresholds is BatchQuantile(5).thresholds is None
+
+
+@pytest.mark.parametrize("alpha", [1e-30, 0.01, 0.5, 1 - 1e-12])
+@pytest.mark.parametrize("learner", ["moments", "adam", "sgd"])
+def test_any_share_can_be_asked_for(alpha, learner):
+    z = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    detector = GloFND(6, alpha=alpha, learner=learner)
+    for epoch in range(3):
+        assert SogCLR(6, detector=detector)(*z, torch.arange(6), epoch=epoch).isfinite()
+    assert detector.thresholds.abs().max() <= 1

@@ -83,6 +83,50 @@ def test_embeddings_that_are_not_finite(value, view):
     assert same(objective, before)
 
 
+def test_embeddings_whose_norm_overflows():
+    objective = SogCLR(5)
+    before = snapshot(objective)
+    z = embeddings(3)
+    z[1].data[2] *= 1e25
+    with pytest.raises(ValueError, match="z2 holds too large numbers for sample 2"):
+        objective(*z, torch.arange(3), epoch=0)
+    assert same(objective, before)
+
+
+@pytest.mark.parametrize("epoch", [-1, math.nan])
+def test_epochs_count_from_zero(epoch):
+    with pytest.raises(ValueError, match="epoch counts from 0"):
+        SogCLR(5)(*embeddings(3), torch.arange(3), epoch=epoch)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf, 1e5])
+def test_temperatures_that_make_no_sense(value):
+    with pytest.raises(ValueError, match="temperature must lie between"):
+        SogCLR(5, temperature=value)
+
+
+@pytest.mark.parametrize(("name", "parameter"), [("clip", "logit_scale"), ("fastclip-v3", "temperature")])
+def test_a_learned_temperature_gone_astray_spoils_no_state(name, parameter):
+    objective = build_objective(name, 5, GloFND(5, alpha=0.2))
+    objective.get_parameter(parameter).data.fill_(math.nan)
+    before = snapshot(objective)
+    with pytest.raises(ValueError, match=r"temperature must lie between .* no state was changed"):
+        objective(*embeddings(3), torch.arange(3), epoch=0)
+    before.pop(parameter)
+    assert all(torch.equal(objective.state_dict()[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize("learner", ["moments", "adam", "sgd"])
+def test_a_threshold_of_one_drops_nothing_even_where_rounding_says_more_than_one(learner):
+    """Twelve equal entries: their unit vector times itself is 1 + 2e-7 in float32."""
+    z = torch.full((6, 12), 0.7)
+    objective = SogCLR(6, detector=GloFND(6, alpha=0.2, learner=learner)).eval()
+    seen = objective.inspect(z, z, torch.arange(6))["image"]
+    assert not seen.dropped.any()
+    objective.train()(z, z, torch.arange(6), epoch=0)
+    assert objective.detectors["image"].thresholds.max() <= 1
+
+
 def test_large_finite_half_precision_embeddings_are_accepted():
     z = [torch.full((3, 8), 60000.0, dtype=torch.float16) for _ in range(2)]
     assert math.isfinite(SogCLR(5)(*z, torch.arange(3), epoch=0).item())
@@ -96,7 +140,9 @@ def test_large_finite_half_precision_embeddings_are_accepted():
         ((torch.ones(3, 4), torch.ones(3, 4), torch.arange(2)), "index must hold 3 integers"),
         ((torch.ones(3, 4), torch.ones(3, 4), torch.ones(3)), "index must hold 3 integers"),
         ((torch.ones(3, 4).long(), torch.ones(3, 4).long(), torch.arange(3)), "must be floating point"),
+        ((torch.ones(3, 4), torch.ones(3, 4), torch.ones(3).bool()), "index must hold 3 integers"),
         ((torch.ones(0, 4), torch.ones(0, 4), torch.arange(0)), "the batch is empty"),
+        ((torch.ones(3, 0), torch.ones(3, 0), torch.arange(3)), "the batch is empty"),
     ],
 )
 def test_shapes_that_do_not_fit(arguments, message):

@@ -82,6 +82,35 @@ def test_scaling_and_rotating_the_embeddings_changes_nothing(detector, name, siz
     torch.testing.assert_close(*results, rtol=1e-8, atol=1e-11)
 
 
+@pytest.mark.parametrize("detector", ["none", *LEARNED, "oracle"])
+@drawn
+@given(name=names, size=st.integers(2, 7), seed=seeds)
+def test_adding_a_sample_with_constant_views_changes_nothing_it_should_not(detector, name, size, seed):
+    """What is found among the others and the state of who is absent; the new sample is orthogonal to all others."""
+    z, index = draw(size + 1, seed)
+    others, newcomer = index[:size], int(index[size])
+    small = [torch.nn.functional.pad(x.detach()[:size], (0, 1)) for x in z]
+    constant = torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
+    large = [torch.cat([x, constant]) for x in small]
+    objective = build_objective(name, SAMPLES, detector_of(detector, alpha=0.3)).double()
+    for epoch in range(2):
+        objective(*small, others, epoch=epoch, labels=others % 3)
+    labels = torch.cat([others % 3, torch.tensor([3])])
+    before, after = objective.inspect(*small, others, others % 3), objective.inspect(*large, index, labels)
+    for modality, seen in after.items():
+        rows, columns = seen.anchor != newcomer, seen.candidate != newcomer
+        expected = before[modality]
+        assert torch.equal(seen.dropped[rows][:, columns], expected.dropped)
+        torch.testing.assert_close(seen.similarity[rows][:, columns], expected.similarity, rtol=0, atol=1e-12)
+        if expected.threshold is not None:
+            torch.testing.assert_close(seen.threshold[rows], expected.threshold, rtol=0, atol=0)
+    absent = torch.ones(SAMPLES, dtype=torch.bool).scatter_(0, index, False)
+    kept = {key: value.clone() for key, value in objective.state_dict().items() if value.shape == (SAMPLES,)}
+    objective(*large, index, epoch=2, labels=labels)
+    for key, value in kept.items():
+        assert torch.equal(objective.state_dict()[key][absent], value[absent])
+
+
 @pytest.mark.parametrize("detector", LEARNED)
 @pytest.mark.parametrize("learner", ["adam", "sgd", "moments"])
 @drawn

@@ -90,7 +90,7 @@ def test_a_dense_neighbourhood_gets_a_higher_temperature():
         ({"version": "v2", "temperature": 2.0}, r"temperature 2.0 lies outside \[0.01, 1.0\]"),
         ({"gamma_end": 0.0}, "0 < gamma_end <= 1"),
         ({"gamma_epochs": 0}, "gamma_epochs must be at least 1"),
-        ({"temperature": -1.0}, "temperature must be positive"),
+        ({"temperature": -1.0}, "temperature must lie between"),
     ],
 )
 def test_wrong_arguments(arguments, message):
