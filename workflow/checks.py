@@ -12,6 +12,7 @@ from evaluation.prompts import template_names
 from evaluation.registry import EVALUATIONS, PAPER_EPOCHS
 from glofnd.data.catalogue import DATASETS, Dataset, configured
 from workflow.schema import nearest
+from workflow.vocabulary import PAPER
 
 __all__ = ["contradictions"]
 
@@ -44,6 +45,17 @@ def _tuning(config: Config) -> Iterator[str]:
     both = [str(seed) for seed in config["seeds"] if seed in config["tuning_seeds"]]
     if both:
         yield f"tuning_seeds: {', '.join(both)} would be reported too; report seeds that nothing was chosen on"
+
+
+def _primary(config: Config) -> Iterator[str]:
+    """Means over all main metrics would mix two protocols of one evaluation."""
+    named = [] if config["significance"] is None else config["significance"]["primary"]
+    for ours, theirs in PAPER.items():
+        if {ours, theirs} <= set(named):
+            yield (
+                f"significance.primary: {ours} and {theirs} are one question under two protocols, whose results must "
+                "not be averaged; name one"
+            )
 
 
 def _plan(config: Config) -> Iterator[str]:
@@ -253,7 +265,7 @@ def contradictions(config: Config, already_broken: bool, files: bool = True) -> 
             out (its part is named by the schema's message already).
         files: also look whether the user's own files are there.
     """
-    checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _plan, _resources)]
+    checks: list[Check] = [partial(check, config) for check in (_paths, _seeds, _tuning, _primary, _plan, _resources)]
     checks += [partial(_files, config, label) for label in _keys(config.get("datasets")) if files]
     for name in _keys(config.get("experiments")):
         experiment = config["experiments"][name]

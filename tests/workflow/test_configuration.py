@@ -125,6 +125,11 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{FASHION}/evaluations/linear/0/dataset", "cifar", "linear[0].dataset: 'cifar' is not in datasets"),
         (f"{FASHION}/evaluations/linear/0/test", "train", "linear[0].test: 'train' is also the training split"),
         (
+            "significance/primary",
+            ["linear", "linear-paper"],
+            "significance.primary: linear and linear-paper are one question under two protocols",
+        ),
+        (
             f"{FASHION}/evaluations/linear/0",
             {"dataset": "fashion-mnist", "train": "test", "test": "train"},
             "linear[0].test: experiment fashion-mnist trains its encoders on fashion-mnist/train; a test must see new",
