@@ -24,7 +24,7 @@ BATCH = 1024
 
 def tables(num_samples: int) -> tuple[list[SampleState], int]:
     """State of SogCLR with GloFND (Adam learner), and its bytes per sample."""
-    objective = SogCLR(num_samples, detector=GloFND(num_samples))
+    objective = SogCLR(num_samples, detector=GloFND(num_samples, learner="adam"))
     return [m for m in objective.modules() if isinstance(m, SampleState)], objective.bytes_per_sample
 
 
