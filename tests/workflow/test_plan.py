@@ -93,6 +93,21 @@ def test_sizes_are_those_of_the_real_thing(tmp_path: Path) -> None:
     assert run_size(block, samples=1512, side=16).memory - size.memory == 1000 * 20
 
 
+def test_trunks_need_storage_and_evaluations_gpus(tmp_path: Path) -> None:
+    config = _config(tmp_path, plan={"minutes": {"discovery": 30, "linear": 30}}, resources={"discovery": {"gpu": 2}})
+    plan = estimate(config := resolve(config))
+    grid, training = Grid(config), plan["training"][0]
+    runs = [run for run in grid.runs.values() if run.experiment == training["experiment"]]
+    starts = {(start := grid.start_of_run(run)) and start.id: start for run in runs}
+    blocks = [grid.run_config(run) for run in runs] + [grid.trunk_config(start) for start in starts.values() if start]
+    assert len(blocks) == len(runs) + 2, "a trunk for each of two seeds"
+    sizes = [run_size(block, training["samples"], side=16).checkpoint for block in blocks]
+    assert training["checkpoint_bytes"] == sum(sizes)
+    found = {row["kind"]: row for row in plan["evaluation"] if row["experiment"] == training["experiment"]}
+    assert found["discovery"]["gpu_hours"] == found["discovery"]["jobs"] * 0.5 * 2
+    assert found["linear"]["gpu_hours"] == 0 and found["features"]["gpu_hours"] is None
+
+
 @pytest.mark.parametrize(
     ("plan", "line"),
     [

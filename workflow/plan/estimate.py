@@ -9,7 +9,7 @@ from typing import Any
 from glofnd.data.catalogue import DATASETS
 from glofnd.files import read_json
 from workflow.grid import Grid
-from workflow.plan.jobs import job_counts, splits_read, trunks
+from workflow.plan.jobs import job_counts, rule_of, splits_read, trunks
 from workflow.plan.sizes import run_size
 from workflow.plan.times import job_minutes, throughput
 
@@ -44,8 +44,8 @@ def _training(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) 
     runs = [run for run in grid.runs.values() if run.experiment == name]
     apart = training["epochs"] * len(runs)
     starts = {run.id: start.epoch if (start := grid.start_of_run(run)) else 0 for run in runs}
-    shared = 0
-    for trunk in (trunk for trunk in trunks(grid) if trunk.experiment == name):
+    shared, stems = 0, [trunk for trunk in trunks(grid) if trunk.experiment == name]
+    for trunk in stems:
         earlier = grid.start_of_trunk(trunk)
         shared += trunk.epoch - (earlier.epoch if earlier else 0)
     epochs = shared + sum(training["epochs"] - start for start in starts.values())
@@ -54,6 +54,11 @@ def _training(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) 
     first = grid.config["seeds"][0]
     side = experiment["views"]["size"] or grid.config["datasets"][experiment["dataset"]]["image_size"]
     sizes = [run_size(grid.run_config(run), samples or 0, side) for run in runs if run.seed == first]
+    # A trunk is as large as a run without a detector, whatever its epoch.
+    stem_sizes = {
+        trunk.objective: run_size(grid.trunk_config(trunk), samples or 0, side)
+        for trunk in {trunk.objective: trunk for trunk in stems}.values()
+    }
     gpus = grid.config["resources"]["pretrain"]["gpu"] * grid.config["resources"]["pretrain"]["nodes"]
     return {
         "experiment": name,
@@ -68,7 +73,8 @@ def _training(grid: Grid, name: str, counts: dict[tuple[str, str], int | None]) 
         "gpu_hours": None if hours is None else hours * gpus,
         "parameters": sizes[0].parameters,
         "state_bytes_per_sample": max(size.bytes_per_sample for size in sizes),
-        "checkpoint_bytes": sum(size.checkpoint for size in sizes) * len(grid.config["seeds"]),
+        "checkpoint_bytes": sum(size.checkpoint for size in sizes) * len(grid.config["seeds"])
+        + sum(stem_sizes[trunk.objective].checkpoint for trunk in stems),
         "feature_bytes": sizes[0].feature_bytes * _pictures(grid, name, counts),
         "memory_bytes": max(size.memory for size in sizes),
     }
@@ -93,6 +99,7 @@ def _after_training(grid: Grid, name: str) -> list[dict[str, Any]]:
                     "minutes": rate.value,
                     "source": rate.source,
                     "hours": hours,
+                    "gpu_hours": None if hours is None else hours * grid.config["resources"][rule_of(kind)]["gpu"],
                 }
             )
     return found

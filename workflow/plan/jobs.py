@@ -9,7 +9,7 @@ from evaluation.registry import READS_SHARDS
 from glofnd.data.catalogue import DATASETS, configured
 from workflow.grid import Grid, Trunk
 
-__all__ = ["job_counts", "splits_read", "trunks"]
+__all__ = ["job_counts", "rule_of", "splits_read", "trunks"]
 
 Config = dict[str, Any]
 
@@ -36,6 +36,13 @@ def splits_read(grid: Grid) -> list[tuple[str, str]]:
     return list(pairs)
 
 
+def rule_of(kind: str) -> str:
+    """Rule that does `features` or an evaluation."""
+    if kind in ("features", "discovery"):
+        return kind
+    return "tune" if kind in READS_SHARDS else "evaluate"
+
+
 def job_counts(grid: Grid) -> dict[str, int]:
     """Rule -> jobs; evaluations on stored features are jobs of the rule `evaluate`."""
     config, read = grid.config, splits_read(grid)
@@ -50,7 +57,6 @@ def job_counts(grid: Grid) -> dict[str, int]:
     for run in grid.all_runs:
         counts["features"] += bool(grid.feature_splits(run))
         for evaluation in grid.evaluations(run):
-            on_pictures = "discovery" if evaluation == "discovery" else "tune"
-            counts[on_pictures if evaluation in READS_SHARDS else "evaluate"] += 1
+            counts[rule_of(evaluation)] += 1
     order = ("fetch", "shard", "trunk", "pretrain", "features", "evaluate", "tune", "discovery")
     return {rule: counts[rule] for rule in (*order, *sorted(counts.keys() - set(order))) if counts[rule]}

@@ -120,9 +120,12 @@ def as_text(plan: Plan) -> str:
     """The plan of `workflow.plan.estimate` for people."""
     jobs = plan["jobs"]
     training, evaluation = plan["training"], plan["evaluation"]
-    gpu = _total([row["gpu_hours"] for row in training])
+    gpu, after = (_total([row["gpu_hours"] for row in rows]) for rows in (training, evaluation))
     hours = _total([row["hours"] for row in (*training, *evaluation)])
     lines = [f"{sum(jobs.values()):,} jobs: " + ", ".join(f"{count:,} {rule}" for rule, count in jobs.items()), ""]
     lines += [*_training(training), "", *_evaluation(evaluation), "", *_storage(plan), ""]
-    lines.append(f"Together {_hours(hours)} hours of jobs one after the other; training takes {_hours(gpu)} GPU-hours.")
+    lines.append(
+        f"Together {_hours(hours)} hours of jobs one after the other; training takes {_hours(gpu)} GPU-hours, "
+        f"what comes after it {_hours(after)}."
+    )
     return "\n".join(lines) + "\n"
