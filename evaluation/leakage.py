@@ -104,7 +104,8 @@ def shared_pictures(train: Pictured, test: Pictured) -> SharedPictures:
     """The test samples whose decoded picture is, or looks like, a training picture.
 
     Raises:
-        FeatureStoreError: more than `SHARED_LIMIT` of the test samples are a training picture.
+        FeatureStoreError: more than `SHARED_LIMIT` of the test samples are a training picture, or all are or look like
+            one.
     """
     exact = np.isin(test.content, train.content)
     count = int(exact.sum())
@@ -114,4 +115,10 @@ def shared_pictures(train: Pictured, test: Pictured) -> SharedPictures:
             f"{test.index[exact][0]}); a test sample must not be trained on, so make the splits anew"
         )
     near = near_duplicates(train.thumbnail, test.thumbnail) & ~exact
-    return SharedPictures(count, int(near.sum()), ~(exact | near))
+    clean = ~(exact | near)
+    if not clean.any():
+        raise FeatureStoreError(
+            f"{test.name}: every picture is, or looks like, one of {train.name}, as the same pictures stored anew "
+            "would; make the splits anew"
+        )
+    return SharedPictures(count, int(near.sum()), clean)

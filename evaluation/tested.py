@@ -121,7 +121,7 @@ class Report:
                 draws=len(draws),
                 draw_std=float(np.std(each, ddof=1)) if len(each) > 1 else None,
                 **side.shared.counts,
-                clean_value=score(name, mean[clean], side.labels[clean]).value if clean.any() else None,
+                clean_value=score(name, mean[clean], side.labels[clean]).value,
                 predictions=entry,
                 **details,
             )

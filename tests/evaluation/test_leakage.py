@@ -90,3 +90,13 @@ def test_a_test_set_inside_the_training_set_is_refused():
     train = make_split("a.train", 200)
     with pytest.raises(FeatureStoreError, match=r"a\.train: 200 of 200 pictures are also in a\.train"):
         shared_pictures(train, train)
+
+
+def test_a_test_set_of_training_pictures_stored_anew_is_refused():
+    pictures = [drawing(seed) for seed in range(12)]
+    train, test = make_split("a.train", 12, seed=0), make_split("a.test", 12, seed=1)
+    train.thumbnail[:], test.thumbnail[:] = small(pictures), small([recompressed(picture) for picture in pictures])
+    with pytest.raises(FeatureStoreError, match=r"a\.test: every picture is, or looks like, one of a\.train"):
+        shared_pictures(train, test)
+    test.thumbnail[7] = small([drawing(99)])[0]
+    assert shared_pictures(train, test).counts == {"shared_pictures": 0, "near_duplicates": 11}
