@@ -40,8 +40,8 @@ def unimodal(batch: int, dim: int) -> dict[str, Contender]:
     ours = {
         "simclr": SimCLR(batch),
         "sogclr": SogCLR(batch),
-        "sogclr+glofnd": SogCLR(batch, detector=GloFND(batch, learner="adam", init="quantile")),
-        "sogclr+moments": SogCLR(batch, detector=GloFND(batch, learner="moments")),
+        "sogclr+glofnd": SogCLR(batch, detector=GloFND(batch)),
+        "sogclr+glofnd adam": SogCLR(batch, detector=GloFND(batch, learner="adam", init="quantile")),
         "sogclr+batch-quantile": SogCLR(batch, detector=BatchQuantile(batch)),
     }
     contenders = {name: _call(lambda o=objective: o(*z, index, epoch=1), z) for name, objective in ours.items()}
@@ -63,13 +63,14 @@ def bimodal(batch: int, dim: int) -> dict[str, Contender]:
     from open_clip.loss import ClipLoss
 
     z, index = _embeddings(batch, dim)
-    detector = {"learner": "adam", "init": "quantile"}
+    adam = GloFND(batch, learner="adam", init="quantile")
     ours = {
         "clip": CLIP(batch),
-        "clip+glofnd": CLIP(batch, detector=GloFND(batch, **detector)),
+        "clip+glofnd": CLIP(batch, detector=GloFND(batch)),
         "fastclip-v1": FastCLIP(batch, version="v1"),
-        "fastclip-v1+glofnd": FastCLIP(batch, version="v1", detector=GloFND(batch, **detector)),
-        "fastclip-v3+glofnd": FastCLIP(batch, version="v3", detector=GloFND(batch, **detector)),
+        "fastclip-v1+glofnd": FastCLIP(batch, version="v1", detector=GloFND(batch)),
+        "fastclip-v1+glofnd adam": FastCLIP(batch, version="v1", detector=adam),
+        "fastclip-v3+glofnd": FastCLIP(batch, version="v3", detector=GloFND(batch)),
     }
     contenders = {
         name: _call(lambda o=objective: o(*z, index, epoch=1), [*z, *objective.parameters()])
