@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -44,7 +45,8 @@ def _wait(ready: Any, what: str, process: subprocess.Popen[bytes], seconds: floa
 
 def _postgres_programs() -> Path:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if not found:
+    known = os.geteuid() != 0 or "postgres" in {entry.pw_name for entry in pwd.getpwall()}
+    if not found or not known:
         reason = "PostgreSQL is not installed (Debian: postgresql)"
         assert not os.environ.get("CI"), reason
         pytest.skip(reason)
@@ -52,17 +54,15 @@ def _postgres_programs() -> Path:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """URI of an empty database of a PostgreSQL server of our own; it refuses to run as root."""
-    programs, folder = _postgres_programs(), tmp_path_factory.mktemp("postgres")
+    programs = _postgres_programs()
+    # Not below pytest's own folder, which nobody but its owner may enter.
+    folder = Path(tempfile.mkdtemp(prefix="glofnd-postgres-"))
     other: dict[str, Any] = {}
     if os.geteuid() == 0:
-        if "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         other = {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(folder, "postgres", "postgres")
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
     port, data = _port(), folder / "data"
     made = [programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "mlflow", "--no-sync"]
     subprocess.run(made, check=True, capture_output=True, cwd="/", **other)
@@ -80,6 +80,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(30)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
