@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from torch import Tensor
 from glofnd.counter_random import permutation, uniform
 from glofnd.data.manifest import read_manifest, verify_shards
 from glofnd.data.pictures import PictureReader
+from glofnd.data.read_ahead import read_ahead
 
 __all__ = ["Batch", "ShardStream"]
 
@@ -133,21 +132,8 @@ class ShardStream:
         return self._reader.captions(np.arange(self.samples)) if self.manifest.captions else None
 
     def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[Batch]:
-        if self.workers == 0 or self._reader.cached:
-            for part in parts:
-                yield self._batch(part, epoch)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting: deque[Future[Batch]] = deque()
-            try:
-                for part in parts:
-                    waiting.append(pool.submit(self._batch, part, epoch))
-                    if len(waiting) > 2 * self.workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        workers = 0 if self._reader.cached else self.workers
+        yield from read_ahead(lambda part: self._batch(part, epoch), parts, workers)
 
     def _batch(self, part: npt.NDArray[np.int64], epoch: int | None) -> Batch:
         index = torch.from_numpy(part)
