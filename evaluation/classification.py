@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.feature_store import FeatureStore, FeatureStoreError
-from evaluation.leakage import shared_pictures
+from evaluation.feature_store import FeatureStore
 from evaluation.naming import suffixes
 from evaluation.neighbours import neighbour_votes
 from evaluation.probe import Probe, fit_probe, l2_normalise, standardise
@@ -62,16 +61,8 @@ def load_sides(store: FeatureStore, task: SplitTask) -> ProbeData:
         FeatureStoreError: the splits are the same shards, share too many pictures, or their labels do not fit.
     """
     train, test = store.split(task.dataset, task.train), store.split(task.dataset, task.test)
-    if store.shards_of(task.dataset, task.train) == store.shards_of(task.dataset, task.test):
-        raise FeatureStoreError(f"{train.name} and {test.name} are the same shards; test on a split of its own")
-    labels, side = align(
-        (train.name, test.name),
-        task.label,
-        train.label(task.label),
-        test.label(task.label),
-        test.index,
-        shared_pictures(train, test),
-    )
+    shards = (store.shards_of(task.dataset, name) for name in (task.train, task.test))
+    labels, side = align(train, test, task.label, same=len(set(shards)) < 2)
     together = task.together if isinstance(task, ProbeTask) else None
     return ProbeData(train.features, labels, test.features, side, None if together is None else train.label(together))
 

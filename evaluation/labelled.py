@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ from torch.nn import functional
 
 from evaluation.feature_store import FeatureStoreError, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
-from evaluation.leakage import shared_pictures
 from evaluation.tasks import SplitTask
 from evaluation.tested import TestSide, align
 from glofnd.data.manifest import read_manifest
 from glofnd.data.pictures import PictureReader
+from glofnd.data.read_ahead import read_ahead
 from glofnd.progress import progress
 from glofnd.views import TwoViews
 
@@ -61,20 +59,7 @@ class Pictures:
 
     def batches(self, rows: Iterable[Array]) -> Iterator[Tensor]:
         """uint8 [b, 3, H, W] of each array of sample indices; grey pictures are an expanded view."""
-        if self._reader.cached:
-            yield from map(self._read, rows)
-            return
-        with ThreadPoolExecutor(max(self.workers, 1)) as pool:
-            waiting: deque[Future[Tensor]] = deque()
-            try:
-                for part in rows:
-                    waiting.append(pool.submit(self._read, part))
-                    if len(waiting) > 2 * self.workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        yield from read_ahead(self._read, rows, 0 if self._reader.cached else self.workers)
 
     def _read(self, rows: Array) -> Tensor:
         images = torch.from_numpy(self._reader.images(rows))
@@ -109,16 +94,7 @@ def open_sides(shards: Path, task: SplitTask, workers: int) -> tuple[Sides, dict
     names = task.train, task.test
     train, test = (Pictures(shards / task.dataset / name, split_name(task.dataset, name), workers) for name in names)
     sums = {f"{task.dataset}/{name}": part.manifest.sha256() for name, part in zip(names, (train, test), strict=True)}
-    if len(set(sums.values())) < 2:
-        raise FeatureStoreError(f"{train.name} and {test.name} are the same shards; test on a split of its own")
-    labels, side = align(
-        (train.name, test.name),
-        task.label,
-        train.label(task.label),
-        test.label(task.label),
-        test.index,
-        shared_pictures(train, test),
-    )
+    labels, side = align(train, test, task.label, same=len(set(sums.values())) < 2)
     return Sides(train, labels, test, side), sums
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStoreError, split_name
-from evaluation.leakage import SharedPictures
+from evaluation.leakage import Pictured, SharedPictures, shared_pictures
 from evaluation.results import Findings
 
 __all__ = ["Report", "TestSide", "align"]
@@ -37,32 +37,39 @@ class TestSide:
     shared: SharedPictures
 
 
-def align(
-    names: tuple[str, str], label: str, train: Array, test: Array, index: Array, shared: SharedPictures
-) -> tuple[Array, TestSide]:
+class LabelledSplit(Pictured, Protocol):
+    """A split with its pictures and labels."""
+
+    def label(self, field: str, /) -> Array:
+        """Label values [N]."""
+
+
+def align(train: LabelledSplit, test: LabelledSplit, label: str, same: bool) -> tuple[Array, TestSide]:
     """Training labels as positions in the classes [n], and the test side.
 
     Args:
-        names: of the training and the test split, for messages.
-        label: field, for messages.
-        train: label values [n].
-        test: label values [M].
-        index: of the test samples [M].
-        shared: of the two splits.
+        train: split that is trained on, n samples.
+        test: split that is tested on, M samples.
+        label: field to predict.
+        same: whether both are made of the same shards.
 
     Raises:
-        FeatureStoreError: a test label that no training sample has, or a single class.
+        FeatureStoreError: the splits are the same shards or share too many pictures, a label field is unknown, a test
+            label has no training sample, or there is a single class.
     """
-    classes, positions = np.unique(train, return_inverse=True)
-    strange = ~np.isin(test, classes)
+    if same:
+        raise FeatureStoreError(f"{train.name} and {test.name} are the same shards; test on a split of its own")
+    known, asked, shared = train.label(label), test.label(label), shared_pictures(train, test)
+    classes, positions = np.unique(known, return_inverse=True)
+    strange = ~np.isin(asked, classes)
     if strange.any():
         raise FeatureStoreError(
-            f"{names[1]}: {strange.sum()} samples have a {label} that {names[0]} has not (first: sample "
-            f"{index[strange][0]}); choose a label field that both share"
+            f"{test.name}: {strange.sum()} samples have a {label} that {train.name} has not (first: sample "
+            f"{test.index[strange][0]}); choose a label field that both share"
         )
     if len(classes) < 2:
-        raise FeatureStoreError(f"{names[0]}: {label} has a single class; there is nothing to tell apart")
-    return positions, TestSide(classes, np.searchsorted(classes, test), index, shared)
+        raise FeatureStoreError(f"{train.name}: {label} has a single class; there is nothing to tell apart")
+    return positions, TestSide(classes, np.searchsorted(classes, asked), test.index, shared)
 
 
 @dataclass(frozen=True)
