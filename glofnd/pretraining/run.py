@@ -24,7 +24,7 @@ from glofnd.provenance import Stopwatch, provenance
 from glofnd.registry import EXECUTION
 from glofnd.views import TwoViews
 
-__all__ = ["Run", "invalidating", "objective_from"]
+__all__ = ["Run", "invalidating", "objective_from", "objective_of"]
 
 # Memory for decoded pictures, of all processes of a node together.
 _CACHE_BYTES = 2**31
@@ -33,7 +33,9 @@ _CACHE_BYTES = 2**31
 _FREE = ("run", *(f"training.{key}" for key in EXECUTION))
 
 
-def _build_objective(config: dict[str, Any], num_samples: int) -> Any:
+def objective_of(config: dict[str, Any], num_samples: int) -> Any:
+    """The untrained objective of a run config, with its detector."""
+
     def parameters(block: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in block.items() if key not in ("label", "method")}
 
@@ -48,7 +50,7 @@ def objective_from(state: dict[str, Any], num_samples: int) -> Any:
         state: what `checkpoint.read` returned.
         num_samples: size of the training set.
     """
-    objective = _build_objective(checkpoint.config_of(state), num_samples)
+    objective = objective_of(checkpoint.config_of(state), num_samples)
     objective.load_state_dict(state["objective"])
     return objective
 
@@ -97,7 +99,7 @@ class Run:
         self.model = build_model(config).to(self.device).to(memory_format=layout).train()
         if team.ranks is not None:
             synchronise(self.model, team.ranks)
-        self.objective = _build_objective(config, self.stream.samples).to(self.device).train()
+        self.objective = objective_of(config, self.stream.samples).to(self.device).train()
         self.optimiser = build_optimiser(self.model, self.objective, self.training)
         self.views = TwoViews(**config["views"], seed=config["seed"])
         self.epoch, self.batch, self.history = 0, 0, list[dict[str, Any]]()

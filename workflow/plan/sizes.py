@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
-from glofnd.detectors import build_detector
 from glofnd.encoders import Model, build_model
-from glofnd.objectives import build_objective
+from glofnd.pretraining.run import objective_of
 
 __all__ = ["RunSize", "run_size"]
 
@@ -39,14 +39,12 @@ class RunSize:
     memory: int
 
 
+def _bytes(module: nn.Module) -> int:
+    return sum(value.numel() * value.element_size() for value in module.state_dict().values())
+
+
 def _state_bytes(config: dict[str, Any], samples: int) -> int:
-    detector, objective = (
-        {key: value for key, value in config[name].items() if key not in ("label", "method")}
-        for name in ("detector", "objective")
-    )
-    found = build_detector(config["detector"]["method"], samples, **detector)
-    whole = build_objective(config["objective"]["method"], samples, found, **objective)
-    return sum(value.numel() * value.element_size() for value in whole.state_dict().values())
+    return _bytes(objective_of(config, samples))
 
 
 @torch.no_grad()
@@ -68,7 +66,7 @@ def run_size(config: dict[str, Any], samples: int, side: int) -> RunSize:
     """
     model = build_model(config).eval()
     parameters = sum(value.numel() for value in model.parameters())
-    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    weights = _bytes(model)
     each = (_state_bytes(config, _MORE) - _state_bytes(config, _FEW)) // (_MORE - _FEW)
     optimiser = 4 * parameters * _OPTIMISER_STATE[config["training"]["optimizer"]]
     state = each * samples
