@@ -1,14 +1,29 @@
 """W processes with a gloo group, forked from one that has imported everything: that takes longer than the work."""
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed as dist
+
+ROOT = Path(__file__).parents[2]
+
+
+def results_of(worker: Path, ranks: int, folder: Path) -> list[dict[str, Any]]:
+    """What each rank wrote: `worker` is called with the number of ranks and a path, to which ranks add their number."""
+    result = folder / "result.json"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(worker), str(ranks), str(result)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(ranks)]
 
 
 def run_ranks(ranks: int, work: Callable[[int], None]) -> None:

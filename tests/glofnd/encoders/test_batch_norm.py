@@ -1,27 +1,17 @@
 """Batch norm over several ranks equals torch's in one process: outputs, gradients, running statistics."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.glofnd.encoders.batch_norm_worker import CASES
-
-ROOT = Path(__file__).parents[3]
+from tests.glofnd.gloo_ranks import results_of
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def found(request, tmp_path_factory):
-    result = tmp_path_factory.mktemp("ranks") / "result.json"
     worker = Path(__file__).with_name("batch_norm_worker.py")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(worker), str(request.param), str(result)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(request.param)]
+    return results_of(worker, request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("name", CASES)

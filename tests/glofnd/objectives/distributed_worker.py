@@ -6,9 +6,7 @@ One process imports torch and forks the ranks, since the import takes longer tha
 """
 
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -19,6 +17,7 @@ from glofnd.detectors import build_detector
 from glofnd.objectives import build_objective
 from glofnd.ranks import Delivery, Ranks
 from glofnd.state import SampleState
+from tests.glofnd.gloo_ranks import run_ranks
 
 SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 2
 DETECTORS = {
@@ -119,8 +118,7 @@ def exchanged():
     return {"same": same, "received": sum(Delivery(ranks, torch.arange(BATCH) % ranks.size).received)}
 
 
-def work(rank, ranks, store, result):
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=ranks)
+def work(rank, ranks, result):
     part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
     found = {}
     for objective, detector in CASES:
@@ -137,28 +135,8 @@ def work(rank, ranks, store, result):
     found["refusals"] = refusals(rank, ranks)
     found["exchange"] = exchanged()
     Path(f"{result}.{rank}").write_text(json.dumps(found))
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-def main(ranks, result):
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        children = []
-        for rank in range(ranks):
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    work(rank, ranks, Path(folder) / "store", result)
-                    status = 0
-                finally:
-                    sys.stderr.flush()
-                    os._exit(status)
-            children.append(child)
-        statuses = [os.waitpid(child, 0)[1] for child in children]
-    sys.exit(int(any(statuses)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    ranks = int(sys.argv[1])
+    run_ranks(ranks, lambda rank: work(rank, ranks, sys.argv[2]))

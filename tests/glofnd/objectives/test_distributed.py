@@ -1,27 +1,17 @@
 """W ranks with B / W samples each equal one process with B: loss, gradients, temperatures, all per-sample state."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.glofnd.gloo_ranks import results_of
 from tests.glofnd.objectives.distributed_worker import BATCH, CASES, LAYOUTS, SAMPLES, STEPS
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def run(request, tmp_path_factory):
-    result = tmp_path_factory.mktemp("ranks") / "result.json"
     worker = Path(__file__).with_name("distributed_worker.py")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(worker), str(request.param), str(result)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
-    assert done.returncode == 0, done.stderr
-    return request.param, [json.loads(Path(f"{result}.{rank}").read_text()) for rank in range(request.param)]
+    return request.param, results_of(worker, request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
