@@ -18,7 +18,7 @@ export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup demo smoke test test-fast test-cluster test-container plan lint format mlflow report container lock clean
+.PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ test-fast: setup ## The quick tests alone
 
 test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; as root, with Debian's slurm-wlm and munge
 	@$(ACTIVATE); GLOFND_TEST_CLUSTER=1 pytest tests/cluster --durations 5
+
+test-faults: setup ## Kills, full disks, damaged data and other faults, and 500 jobs at once for leaks; about eight minutes
+	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults --durations 10
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'
