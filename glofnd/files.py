@@ -1,36 +1,96 @@
-"""Atomic files and checksums, so that no reader ever meets a half-written file."""
+"""Atomic files and checksums, so that no reader ever meets a half-written file; errors of writing name the file."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-__all__ = ["atomic_open", "read_json", "sha256", "write_json"]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["atomic_open", "blame_storage", "none_from_the_future", "read_json", "sha256", "write_json"]
+
+_STORAGE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV}
+)
+
+
+def blame_storage(error: BaseException, path: str | os.PathLike[str]) -> None:
+    """Raise an error of the place that is written to (full, read-only, not allowed) as one of `path`; pass all others.
+
+    Whoever fetches would otherwise try again, or blame what was fetched.
+    """
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
+
+
+@contextmanager
+def _instead_of_temporary(target: Path) -> Iterator[None]:
+    """An error of the temporary file or its folder is one of `target`."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
+class _Target(io.FileIO):
+    """Keeps the first error of writing; some libraries put one of their own, without the reason, in its place."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        super().__init__(descriptor, "w")
+        self.path = path
+        self.failure: OSError | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = self.failure or OSError(error.errno, error.strerror, str(self.path))
+            raise self.failure from None
 
 
 @contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path`; fsync and rename it over `path` on success, remove it on failure."""
+    """Open a temporary file beside `path`; fsync and rename it over `path` on success, remove it on failure.
+
+    Args:
+        path: file to write.
+        mode: `wb` for bytes, `w` for UTF-8 text.
+
+    Raises:
+        OSError: naming `path`, whatever a library that wrote into the file made of it.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    with _instead_of_temporary(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    raw = _Target(descriptor, target)
+    handle: IO[Any] = io.BufferedWriter(raw) if "b" in mode else io.TextIOWrapper(io.BufferedWriter(raw), "utf-8")
     try:
-        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as handle:
+        with handle:
             yield handle
             handle.flush()
-            os.fsync(handle.fileno())
+            with _instead_of_temporary(target):
+                os.fsync(descriptor)
         umask = os.umask(0)
         os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(target)
-    except BaseException:
+        with _instead_of_temporary(target):
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(target)
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if raw.failure is not None and error is not raw.failure:
+            raise raw.failure from error
         raise
 
 
@@ -53,3 +113,15 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def none_from_the_future(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Date files that seem to be from the future to this moment.
+
+    Where the clock was set back, what is made from such a file would be older than it, and Snakemake would refuse it,
+    or make it again at each call. Files that are gone or another's are left as they are.
+    """
+    for path in paths:
+        with contextlib.suppress(OSError):
+            if Path(path).stat().st_mtime > time.time():
+                os.utime(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import stat
 import tarfile
@@ -11,14 +10,14 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from typing import IO, Any
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from glofnd.data.sources.commands import FetchError, attempt
-from glofnd.files import atomic_open
+from glofnd.files import atomic_open, blame_storage, sha256
 from glofnd.progress import Progress, progress
 
 __all__ = ["Archive", "Published", "download", "unpack"]
@@ -26,6 +25,8 @@ __all__ = ["Archive", "Published", "download", "unpack"]
 TIMEOUT_SECONDS = 60
 _BLOCK = 2**20
 _WORK = ".unpacking-"
+# An archive that holds more than so many times its own size, and this much besides, is meant to fill a disk.
+_LARGEST_RATIO, _ALWAYS_ALLOWED = 50, 2**26
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,15 @@ class Archive:
 
     Attributes:
         url: where it is.
-        md5: checksum that its publisher, or torchvision, states.
+        sha256: checksum that it must have.
+        md5: the one that its publisher, or torchvision, states.
         bytes: its size.
         inner: member that is itself the archive to unpack.
         packed: whether it is an archive; a plain file is stored as it is.
     """
 
     url: str
+    sha256: str
     md5: str
     bytes: int
     inner: str | None = None
@@ -83,9 +86,18 @@ class Published:
         return {"origin": self.origin, "archives": stated, "files": files}
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+class _NeverToPlainHttp(HTTPRedirectHandler):
+    """Follows redirects, also to other hosts, but not from TLS to what anybody on the way can read and change."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        if req.type == "https" and not newurl.startswith("https://"):
+            raise URLError(f"the server redirects from https to {newurl.partition(':')[0]}; refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = build_opener(_NeverToPlainHttp)
 
 
 def download(archive: Archive, folder: Path) -> Path:
@@ -95,7 +107,7 @@ def download(archive: Archive, folder: Path) -> Path:
         FetchError: naming the address, after several attempts.
     """
     target = folder / archive.file
-    if not target.is_file() or _md5(target) != archive.md5:
+    if not target.is_file() or sha256(target) != archive.sha256:
         folder.mkdir(parents=True, exist_ok=True)
         attempt(archive.url, lambda: _download(archive, target))
     return target
@@ -110,13 +122,14 @@ def _download(archive: Archive, target: Path) -> None:
             part.unlink(missing_ok=True)
         raise FetchError(f"{archive.url}: the server answers {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
+        blame_storage(error, target)
         raise FetchError(f"{archive.url}: {error}") from error
     size = part.stat().st_size
     if size < archive.bytes:
         raise FetchError(f"{archive.file} ends after {size} of {archive.bytes} bytes (truncated)")
-    if (found := _md5(part)) != archive.md5:
+    if (found := sha256(part)) != archive.sha256:
         part.unlink()
-        raise FetchError(f"{archive.file} has MD5 {found}, not the published {archive.md5}")
+        raise FetchError(f"{archive.file} has SHA-256 {found}, not the published {archive.sha256}")
     part.replace(target)
 
 
@@ -130,7 +143,7 @@ def _append(archive: Archive, part: Path) -> None:
     if have >= archive.bytes:
         have = 0
     request = Request(archive.url, headers={"User-Agent": "glofnd"} | ({"Range": f"bytes={have}-"} if have else {}))
-    with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+    with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as answer:
         if getattr(answer, "status", None) != HTTPStatus.PARTIAL_CONTENT:
             have = 0
         bar = Progress(_mebibytes(archive.bytes), f"fetching {archive.file}", "MiB")
@@ -157,7 +170,7 @@ def unpack(path: Path, out: Path, inner: str | None = None) -> list[str]:
 
     Raises:
         FetchError: naming archive and member, for one that is absolute, leaves the folder, or is neither a file nor a
-            folder; and for an archive that cannot be read.
+            folder; for an archive that cannot be read, and for one that would fill the disk (`_LARGEST_RATIO`).
     """
     out.mkdir(parents=True, exist_ok=True)
     for left in out.glob(f"{_WORK}*"):  # by a process that was killed
@@ -171,6 +184,7 @@ def unpack(path: Path, out: Path, inner: str | None = None) -> list[str]:
             extract = _unzip if path.suffix == ".zip" else _untar
             extract(path, fresh)
         except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            blame_storage(error, out)
             raise FetchError(f"{path.name}: cannot be unpacked ({error})") from error
         files = sorted(found.relative_to(fresh).as_posix() for found in fresh.rglob("*") if found.is_file())
         for entry in fresh.iterdir():
@@ -183,8 +197,10 @@ def unpack(path: Path, out: Path, inner: str | None = None) -> list[str]:
 
 def _inner(path: Path, inner: str, work: Path) -> Path:
     target = work / PurePosixPath(inner).name
-    with zipfile.ZipFile(path) as archive, archive.open(inner) as source, target.open("wb") as handle:
-        shutil.copyfileobj(source, handle)
+    with zipfile.ZipFile(path) as archive:
+        _refuse_bomb(path, archive.getinfo(inner).file_size)
+        with archive.open(inner) as source, target.open("wb") as handle:
+            shutil.copyfileobj(source, handle)
     return target
 
 
@@ -196,9 +212,19 @@ def _refuse(path: Path, member: str, plain: bool) -> None:
         raise FetchError(f"{path.name}: member {member!r} is a link or device; nothing was unpacked")
 
 
+def _refuse_bomb(path: Path, unpacked: int) -> None:
+    if unpacked > _LARGEST_RATIO * path.stat().st_size + _ALWAYS_ALLOWED:
+        raise FetchError(
+            f"{path.name}: unpacks to more than {_LARGEST_RATIO} times its size, as only archives made to fill disks do"
+        )
+
+
 def _untar(path: Path, out: Path) -> None:
     with tarfile.open(path) as archive:
+        unpacked = 0
         for member in _counted(archive, path):
+            unpacked += member.size
+            _refuse_bomb(path, unpacked)
             _refuse(path, member.name, member.isfile() or member.isdir())
             archive.extract(member, out, filter="data")
 
@@ -217,6 +243,7 @@ def _counted(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
 def _unzip(path: Path, out: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
+        _refuse_bomb(path, sum(member.file_size for member in members))
         for member in progress(members, len(members), f"unpacking {path.name}", "files"):
             _refuse(path, member.filename, not stat.S_ISLNK(member.external_attr >> 16))
             archive.extract(member, out)

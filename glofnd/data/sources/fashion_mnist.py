@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from glofnd.data.sources.commands import FetchError, attempt, run
-from glofnd.files import atomic_open, sha256
+from glofnd.files import atomic_open, blame_storage, sha256
 
 __all__ = ["FILES", "fetch"]
 
@@ -39,6 +39,7 @@ def _store(folder: Path, out: Path) -> None:
             with gzip.open(packed) as source, atomic_open(out / name) as target:
                 shutil.copyfileobj(source, target)
         except (OSError, EOFError) as error:
+            blame_storage(error, out / name)
             raise FetchError(f"{packed.name} cannot be decompressed ({error})") from error
         if (found := sha256(out / name)) != FILES[name]:
             (out / name).unlink()

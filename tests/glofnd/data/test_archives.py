@@ -34,7 +34,8 @@ def packed(folder, target):
 
 def archive_of(path, **changes):
     data = path.read_bytes()
-    stated = {"url": path.as_uri(), "md5": hashlib.md5(data).hexdigest(), "bytes": len(data)}
+    sums = {"sha256": hashlib.sha256(data).hexdigest(), "md5": hashlib.md5(data).hexdigest()}
+    stated = {"url": path.as_uri(), **sums, "bytes": len(data)}
     return Archive(**{**stated, **changes})
 
 
@@ -73,7 +74,10 @@ def server():
         thread.start()
         handler.data = bytes(range(256)) * 20
         handler.archive = Archive(
-            f"http://127.0.0.1:{running.server_port}/some.bin", hashlib.md5(handler.data).hexdigest(), len(handler.data)
+            f"http://127.0.0.1:{running.server_port}/some.bin",
+            hashlib.sha256(handler.data).hexdigest(),
+            hashlib.md5(handler.data).hexdigest(),
+            len(handler.data),
         )
         yield handler
         running.shutdown()
@@ -104,10 +108,10 @@ def test_a_download_that_stays_short_is_an_error(server, tmp_path):
 def test_another_file_is_refused(tmp_path):
     path = tmp_path / "it.bin"
     path.write_bytes(b"not what it was")
-    with pytest.raises(FetchError, match=r"it.bin has MD5 \w+, not the published 0123"):
-        download(archive_of(path, md5="0123"), tmp_path / "out")
+    with pytest.raises(FetchError, match=r"it.bin has SHA-256 \w+, not the published 0123"):
+        download(archive_of(path, sha256="0123"), tmp_path / "out")
     with pytest.raises(FetchError, match=r"gone.bin could not be fetched .*No such file"):
-        download(Archive((tmp_path / "gone.bin").as_uri(), "0", 1), tmp_path / "out")
+        download(Archive((tmp_path / "gone.bin").as_uri(), "0", "0", 1), tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 

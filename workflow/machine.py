@@ -1,0 +1,99 @@
+"""What a benchmark needs of the machine that it is started on: folders that can be written, GPUs that are there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from snakemake.settings.types import ExecMode
+
+from glofnd.failures import BAD_INPUT
+from workflow.jobs import Jobs
+
+__all__ = ["ready_or_exit", "unwritable", "without_gpu"]
+
+Config = dict[str, Any]
+
+# What a driver leaves there for each GPU: NVIDIA's, AMD's, and that of Windows' Linux.
+_GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/kfd", "dev/dxg")
+
+
+def _unwritable(folder: str) -> str | None:
+    """Why nothing can be written below a folder that may not be there yet."""
+    place = Path(folder).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is no folder"
+    if os.access(place, os.W_OK | os.X_OK):
+        return None
+    why = "read-only file system" if os.statvfs(place).f_flag & os.ST_RDONLY else "permission denied"
+    return f"{place}: {why}"
+
+
+def _made(config: Config, jobs: Jobs) -> dict[str, list[str]]:
+    """Key of `paths` -> files that jobs make there. One seed stands for all: they read the same data."""
+    manifests: dict[str, None] = {}
+    for run in (run for run in jobs.grid.all_runs if run.seed == config["seeds"][0]):
+        needed = [jobs.training_manifest(run.id), *jobs.feature_manifests(run.id)]
+        needed += [path for name in jobs.grid.evaluations(run) for path in jobs.task_manifests(run.id, name)]
+        manifests |= dict.fromkeys(needed)
+    sources = {source: None for path in manifests for source in jobs.source(Path(path).parts[-3])}
+    return {"raw": list(sources), "shards": list(manifests)}
+
+
+def unwritable(config: Config, jobs: Jobs) -> Iterator[str]:
+    """One line for each folder that jobs would write to and cannot.
+
+    Data that is all there already may lie where nobody can write: many share one copy.
+
+    Args:
+        config: resolved config.
+        jobs: of that config.
+    """
+    made = _made(config, jobs)
+    for key, folder in config["paths"].items():
+        if all(map(os.path.exists, made.get(key, [""]))):
+            continue
+        if why := _unwritable(folder):
+            yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make it writable or name another folder"
+
+
+def without_gpu(config: Config, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """One line for each experiment that asks for a GPU where none can be seen.
+
+    Args:
+        config: resolved config.
+        root: of the file system with the devices.
+        environment: where a scheduler says which of them may be used.
+    """
+    hidden = environment.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1")
+    if not hidden and any(path for pattern in _GPU_DEVICES for path in root.glob(pattern)):
+        return
+    for name, experiment in config["experiments"].items():
+        if experiment["training"]["device"] == "cuda":
+            yield (
+                f"experiments.{name}.training.device: cuda asked for, but this machine shows no GPU; take auto or cpu, "
+                "or run on a cluster (docs/cluster.md)"
+            )
+
+
+def ready_or_exit(workflow: Any, config: Config, jobs: Jobs) -> None:
+    """Say what is missing here and end, before the first job.
+
+    A login node needs no GPU, and what a job step finds on its own node its command says.
+
+    Args:
+        workflow: Snakemake's.
+        config: resolved config.
+        jobs: of that config.
+    """
+    if workflow.exec_mode != ExecMode.DEFAULT:
+        return
+    found = [*unwritable(config, jobs), *(without_gpu(config) if workflow.local_exec else ())]
+    if found:
+        print("\n".join(["error: nothing was started", *(f"  {line}" for line in found)]), file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
