@@ -119,7 +119,8 @@ def measure_ours(problem: Problem) -> tuple[dict[str, Any], list[float], Array]:
         Figures, minima, and what the probe predicts for the test samples.
     """
     clock = Clock()
-    probe = fit_probe(problem.features, problem.labels, problem.classes, problem.test, "top1", SEED)
+    probe = fit_probe(problem.features, problem.labels, problem.classes, "top1", SEED)
+    scores = probe.scores(problem.test)
     figures: dict[str, Any] = {**clock.read()}
     basis = rotate(problem.features)
     shared = (basis, problem.labels, problem.classes)
@@ -143,7 +144,7 @@ def measure_ours(problem: Problem) -> tuple[dict[str, Any], list[float], Array]:
     path = solve_path(*shared, problem.mask, tolerance=PATH_TOLERANCE)
     excess = [float(fit.objective[0]) / goal - 1 for fit, goal in zip(path, minima, strict=False)]
     figures |= {"strength": probe.strength, "gap": probe.gap, "path_excess": excess}
-    return figures, minima, probe.scores.argmax(axis=1)
+    return figures, minima, scores.argmax(axis=1)
 
 
 def measure_peer(problem: Problem, precision: str, warm: bool, strength: float, minima: list[float]) -> dict[str, Any]:

@@ -48,10 +48,10 @@ class ProbeData:
     side: TestSide
     together: Array | None
 
-    def fit(self, train: Array, test: Array, rows: Array, metric: str, seed: int) -> Probe:
+    def fit(self, train: Array, rows: Array, metric: str, seed: int) -> Probe:
         """A probe on the chosen training rows of `train`."""
         together = None if self.together is None else self.together[rows]
-        return fit_probe(train[rows], self.train_labels[rows], len(self.side.classes), test, metric, seed, together)
+        return fit_probe(train[rows], self.train_labels[rows], len(self.side.classes), metric, seed, together)
 
 
 def load_sides(store: FeatureStore, task: SplitTask) -> ProbeData:
@@ -81,17 +81,23 @@ def run_linear(store: FeatureStore, tasks: list[LinearTask]) -> Findings:
     findings = Findings(store.run, "linear", LINEAR_PROTOCOL)
     seed = int(store.run["seed"])
     bar = Progress(sum(sum(task.draws) for task in tasks), "linear probe", "fits")
+    # Tasks that differ in their test set alone share their fits.
+    fitted: dict[tuple[object, ...], Probe] = {}
     for task, data, report in load_tasks(store, findings, tasks):
+        trained_on = (task.dataset, task.train, task.label, task.together, task.metric)
         # Statistics of the pictures, not of labels, so every fraction may use them all.
         train, test = standardise(data.train, data.test)
         for fraction, count in zip(task.fractions, task.draws, strict=True):
             subsets = [stratified_subset(data.train_labels, fraction, seed, draw) for draw in range(count)]
             probes = []
-            for rows in subsets:
-                probes.append(data.fit(train, test, rows, task.metric, seed))
+            for draw, rows in enumerate(subsets):
+                key = (*trained_on, fraction, draw)
+                if key not in fitted:
+                    fitted[key] = data.fit(train, rows, task.metric, seed)
+                probes.append(fitted[key])
                 bar.advance(note=f"{task.dataset} {fraction:g}")
             report.add(
-                [probe.scores for probe in probes],
+                [probe.scores(test) for probe in probes],
                 fraction,
                 labels_used=len(subsets[0]),
                 strength=[probe.strength for probe in probes],
@@ -110,9 +116,9 @@ def run_transfer(store: FeatureStore, tasks: list[TransferTask]) -> Findings:
     bar = Progress(len(tasks), "transfer", "data sets")
     for task, data, report in load_tasks(store, findings, tasks):
         train, test = standardise(l2_normalise(data.train), l2_normalise(data.test))
-        probe = data.fit(train, test, np.arange(len(train)), task.metric, int(store.run["seed"]))
+        probe = data.fit(train, np.arange(len(train)), task.metric, int(store.run["seed"]))
         report.add(
-            [probe.scores],
+            [probe.scores(test)],
             None,
             labels_used=len(train),
             strength=[probe.strength],

@@ -29,7 +29,7 @@ from evaluation.newton import inner, newton_step
 from evaluation.principal_axes import Basis, rotate
 from evaluation.softmax_loss import Point, Problems
 
-__all__ = ["C_PATH", "Basis", "Solution", "rotate", "solve", "solve_path"]
+__all__ = ["C_PATH", "Basis", "LinearClassifier", "Solution", "rotate", "solve", "solve_path"]
 
 Array = NDArray[Any]
 
@@ -44,6 +44,19 @@ _CLOSE, _LOOSE = 0.03, 300
 _SAFETY = 4
 _BLOCKS = 2**24
 """Largest number of entries in the blocks of all Hessians: 128 MiB."""
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """Attributes: `centre` [F], subtracted from the features; `weights` [F, K]; `intercept` [K]."""
+
+    centre: Array
+    weights: Array
+    intercept: Array
+
+    def __call__(self, features: Array) -> Array:
+        """Class scores [m, K] of `features` [m, F], up to a constant per sample."""
+        return np.asarray((features - self.centre) @ self.weights + self.intercept)
 
 
 @dataclass
@@ -63,10 +76,10 @@ class Solution:
     gap: Array
     iterations: int
 
-    def logits(self, basis: Basis, features: Array, problem: int = 0) -> Array:
-        """Class scores [m, K] of `features` [m, F], up to a constant per sample."""
+    def classifier(self, basis: Basis, problem: int = 0) -> LinearClassifier:
+        """One problem's optimum, for features as they came."""
         weights, intercept = self.parameters[problem, :, :-1], self.parameters[problem, :, -1]
-        return np.asarray((features - basis.centre) @ (basis.axes @ weights.T) + intercept)
+        return LinearClassifier(basis.centre, basis.axes @ weights.T, intercept)
 
 
 def _direction(at: Point, steps: list[Array], changes: list[Array]) -> Array:

@@ -1,4 +1,4 @@
-"""A linear probe with C chosen on training data alone: validate, refit on all labels, predict the test set once."""
+"""A linear probe with C chosen on training data alone: validate, refit on all labels, predict each test set once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.accuracy import score
-from evaluation.logistic import C_PATH, Basis, Solution, rotate, solve, solve_path
+from evaluation.logistic import C_PATH, Basis, LinearClassifier, Solution, rotate, solve, solve_path
 from evaluation.splits import fold_masks, fold_rule
 
 __all__ = ["FIXED_C", "PATH_TOLERANCE", "Probe", "choose_strength", "fit_probe", "l2_normalise", "standardise"]
@@ -42,13 +42,13 @@ class Probe:
     """A fitted probe.
 
     Attributes:
-        scores: [M, K] of the test samples.
+        scores: class scores [M, K] of standardised features [M, F].
         strength: the C it was fitted with.
         selection: how C was chosen: `hold-out`, `<k>-fold` or `fixed`.
         gap: how far the fit is from its optimum, as a share of its objective (`evaluation.logistic.Solution`).
     """
 
-    scores: Array
+    scores: LinearClassifier
     strength: float
     selection: str
     gap: float
@@ -90,15 +90,14 @@ def choose_strength(basis: Basis, labels: Array, classes: int, metric: str, mask
 
 
 def fit_probe(
-    train: Array, labels: Array, classes: int, test: Array, metric: str, seed: int, together: Array | None = None
+    train: Array, labels: Array, classes: int, metric: str, seed: int, together: Array | None = None
 ) -> Probe:
-    """Choose C, refit on all of `train`, score `test`.
+    """Choose C, refit on all of `train`.
 
     Args:
         train: [n, F], standardised.
         labels: int [n] in [0, classes); a class may be absent.
         classes: K.
-        test: [M, F].
         metric: `top1` or `mean-per-class`.
         seed: of the run; decides the folds.
         together: int [n], see `fold_masks`.
@@ -112,4 +111,4 @@ def fit_probe(
         strength, start = choose_strength(basis, labels, classes, metric, masks)
     everything = np.ones((1, len(labels)), dtype=bool)
     final = solve(basis, labels, classes, everything, np.array([strength]), start)
-    return Probe(final.logits(basis, test), strength, selection, float(final.gap[0]))
+    return Probe(final.classifier(basis), strength, selection, float(final.gap[0]))

@@ -29,7 +29,7 @@ def run_transfer_paper(store: FeatureStore, tasks: list[TransferPaperTask]) -> F
         basis = rotate(train)
         everything = np.ones((1, len(train)), dtype=bool)
         path = solve_path(basis, data.train_labels, len(data.side.classes), everything)
-        scores = [solution.logits(basis, test) for solution in path]
+        scores = [solution.classifier(basis)(test) for solution in path]
         truth = data.side.labels
         values = [score(task.metric, one.argmax(axis=1) == truth, truth).value for one in scores]
         best = int(np.argmax(values))

@@ -6,6 +6,7 @@ from stored import make_split, make_store
 
 from evaluation.classification import LINEAR_PROTOCOL, TRANSFER_PROTOCOL, ProbeData, run_linear, run_transfer
 from evaluation.feature_store import FeatureStoreError
+from evaluation.logistic import LinearClassifier
 from evaluation.probe import Probe
 from evaluation.tasks import LinearTask, TransferTask
 from glofnd.files import read_json
@@ -58,9 +59,11 @@ def test_test_labels_choose_nothing_in_transfer(tmp_path):
 def test_methods_at_one_seed_see_the_same_nested_labels(tmp_path, monkeypatch):
     seen = []
 
-    def record(self, train, test, rows, metric, seed):
+    def record(self, train, rows, metric, seed):
         seen.append(rows.tolist())
-        return Probe(np.zeros((len(test), len(self.side.classes))), 1.0, "fixed", 0.0)
+        width, classes = train.shape[1], len(self.side.classes)
+        blank = LinearClassifier(np.zeros(width), np.zeros((width, classes)), np.zeros(classes))
+        return Probe(blank, 1.0, "fixed", 0.0)
 
     monkeypatch.setattr(ProbeData, "fit", record)
     test = make_split("a.test", 90, classes=8, seed=1)
@@ -75,6 +78,24 @@ def test_methods_at_one_seed_see_the_same_nested_labels(tmp_path, monkeypatch):
     for larger, smaller in zip(tenth, hundredth, strict=False):
         assert set(smaller) < set(larger)
     assert len({tuple(rows) for rows in hundredth}) == 3
+
+
+def test_tasks_that_share_their_training_are_fitted_once(tmp_path, monkeypatch):
+    tests = [make_split(f"a.{name}", 90, classes=8, seed=seed) for name, seed in (("test", 1), ("far", 2))]
+    store = make_store(tmp_path, [make_split("a.train", 200, classes=8), *tests])
+    far = dataclasses.replace(TASK, test="far")
+    fits = []
+    plain = ProbeData.fit
+    monkeypatch.setattr(ProbeData, "fit", lambda self, *options: fits.append(options[1]) or plain(self, *options))
+    alone = [run_linear(store, [task]) for task in (TASK, far)]
+    assert len(fits) == 2 * sum(TASK.draws)
+    both = run_linear(store, [TASK, far])
+    assert len(fits) == 3 * sum(TASK.draws)
+    run_linear(store, [TASK, dataclasses.replace(far, metric="mean-per-class")])
+    assert len(fits) == 5 * sum(TASK.draws)
+    for found in alone:
+        for name, array in found.predictions.items():
+            np.testing.assert_array_equal(array, both.predictions[name])
 
 
 def test_linear_findings(tmp_path):

@@ -54,7 +54,7 @@ def test_optimum_agrees_with_scikit_learn(samples, width, classes, spread, stren
     assert mine <= theirs * (1 + 1e-4)
     assert theirs <= mine * (1 + 1e-4)
 
-    agreement = (found.logits(basis, test).argmax(1) == peer.predict(test.astype(np.float64))).mean()
+    agreement = (found.classifier(basis)(test).argmax(1) == peer.predict(test.astype(np.float64))).mean()
     assert agreement >= 0.999
 
 
@@ -89,7 +89,7 @@ def test_batched_problems_equal_problems_alone():
         alone_basis = rotate(features[rows])
         alone = solve(alone_basis, labels[rows], 3, np.ones((1, len(rows))), np.array([strength]), tolerance=1e-12)
         assert together.objective[problem] == pytest.approx(alone.objective[0], rel=1e-8)
-        ours, theirs = together.logits(basis, features, problem), alone.logits(alone_basis, features)
+        ours, theirs = together.classifier(basis, problem)(features), alone.classifier(alone_basis)(features)
         np.testing.assert_allclose(
             ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=2e-4
         )
@@ -115,14 +115,14 @@ def test_a_class_without_samples_is_never_predicted():
     features, labels = blobs(90, 10, 3, 0.5)
     basis = rotate(features)
     found = solve(basis, labels, 4, np.ones((1, 90)), np.array([1.0]))
-    assert found.logits(basis, features).argmax(1).max() <= 2
+    assert found.classifier(basis)(features).argmax(1).max() <= 2
 
 
 def test_equal_features_give_the_class_frequencies():
     features, labels = np.ones((10, 3)), np.array([0] * 7 + [1] * 3)
     basis = rotate(features)
     found = solve(basis, labels, 2, np.ones((1, 10)), np.array([1.0]), tolerance=1e-12)
-    logits = found.logits(basis, features)[0]
+    logits = found.classifier(basis)(features)[0]
     assert np.exp(logits[0] - logits[1]) == pytest.approx(7 / 3, rel=1e-4)
 
 
