@@ -23,8 +23,11 @@ def _choice(default: str, *values: str) -> Schema:
     return {"type": "string", "default": default, "enum": list(values)}
 
 
+_POSITIVE = {"minimum": 1, "maximum": 2**31 - 1}
+
+
 def _counts(default: list[int]) -> Schema:
-    return {"type": "array", "default": default, "minItems": 1, "items": {"type": "integer", "minimum": 1}}
+    return {"type": "array", "default": default, "minItems": 1, "items": {"type": "integer", **_POSITIVE}}
 
 
 _METRIC = _choice("top1", "top1", "mean-per-class")
@@ -84,7 +87,7 @@ EVALUATIONS: dict[str, Entry] = {
                 "minItems": 1,
                 "items": {"type": "number", "exclusiveMinimum": 0},
             },
-            "batch_size": {"type": "integer", "default": 256, "minimum": 2},
+            "batch_size": {"type": "integer", "default": 256, **_POSITIVE, "minimum": 2},
         },
     ),
     "zero-shot": Entry(
@@ -101,7 +104,7 @@ EVALUATIONS: dict[str, Entry] = {
     ),
     "retrieval": Entry(
         "evaluation.tasks:RetrievalTask",
-        {"dataset": _text(), "split": _text("test"), "ks": _counts([1, 5, 10])},
+        {"dataset": _text(), "split": _text("test"), "ks": {**_counts([1, 5, 10]), "uniqueItems": True}},
         ("bimodal",),
     ),
     "discovery": Entry(
@@ -110,8 +113,8 @@ EVALUATIONS: dict[str, Entry] = {
             "dataset": _text(),
             "split": _text("train"),
             "alpha": {"type": ["number", "null"], "default": None, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-            "anchors": {"type": "integer", "default": 12, "minimum": 1},
-            "found": {"type": "integer", "default": 8, "minimum": 1},
+            "anchors": {"type": "integer", "default": 12, **_POSITIVE},
+            "found": {"type": "integer", "default": 8, **_POSITIVE},
         },
     ),
 }

@@ -44,8 +44,8 @@ def _number(default: float | None, **limits: float) -> Schema:
     return {"type": kind, "default": default, **limits}
 
 
-def _integer(default: int, minimum: int = 0) -> Schema:
-    return {"type": "integer", "default": default, "minimum": minimum}
+def _integer(default: int, minimum: int = 0, maximum: int = 2**31 - 1) -> Schema:
+    return {"type": "integer", "default": default, "minimum": minimum, "maximum": maximum}
 
 
 def _choice(default: str, *values: str) -> Schema:
@@ -56,7 +56,9 @@ _ALPHA = _number(0.01, exclusiveMinimum=0, exclusiveMaximum=1)
 _START_FILTER = _integer(0)
 _START_UPDATE = _integer(0)
 _TREATMENT = _choice("eliminate", "eliminate", "attract")
-_TEMPERATURE = _number(0.1, exclusiveMinimum=0)
+# Beyond these float32 tells no candidates apart (`glofnd.objectives.base`).
+_TEMPERATURES: dict[str, float] = {"minimum": 1e-6, "maximum": 10000}
+_TEMPERATURE = _number(0.1, **_TEMPERATURES)
 _GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
 
 _LEARNER: dict[str, Schema] = {
@@ -92,7 +94,7 @@ _FASTCLIP: dict[str, Schema] = {
 
 
 def _fastclip(version: str, temperature: float, learned: dict[str, Schema]) -> Entry:
-    limits = {"exclusiveMinimum": 0} if version != "v2" else {"minimum": 0.01, "maximum": 1}
+    limits = _TEMPERATURES if version != "v2" else {"minimum": 0.01, "maximum": 1}
     parameters = {"temperature": _number(temperature, **limits), **_FASTCLIP, **learned}
     return Entry("glofnd.objectives.fastclip:FastCLIP", parameters, ("bimodal",), {"version": version})
 
@@ -110,32 +112,34 @@ OBJECTIVES: dict[str, Entry] = {
             "temperature": _TEMPERATURE,
             "gamma": _GAMMA,
             **_learned_temperature(0.3, 0.01),
-            "temperature_min": _number(0.05, exclusiveMinimum=0),
-            "temperature_max": _number(0.7, exclusiveMinimum=0),
+            "temperature_min": _number(0.05, **_TEMPERATURES),
+            "temperature_max": _number(0.7, **_TEMPERATURES),
         },
         ("unimodal",),
     ),
-    "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, exclusiveMinimum=0)}, ("bimodal",)),
+    "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, **_TEMPERATURES)}, ("bimodal",)),
     "fastclip-v1": _fastclip("v1", 0.03, {}),
     "fastclip-v2": _fastclip("v2", 0.03, _learned_temperature(7.0, 0.01)),
     "fastclip-v3": _fastclip("v3", 0.07, _learned_temperature(6.5, 2e-4)),
 }
 
 _RESNET: dict[str, Schema] = {
-    "width": _integer(64, minimum=1),
+    "width": _integer(64, minimum=1, maximum=4096),
     "stem": _choice("imagenet", "imagenet", "small", "strided", "pooled"),
-    "projector_hidden": _integer(2048, minimum=1),
-    "projector_dim": _integer(128, minimum=2),
+    "projector_hidden": _integer(2048, minimum=1, maximum=2**20),
+    "projector_dim": _integer(128, minimum=2, maximum=2**20),
 }
 
+# Its blocks are made of quarters.
+_BOTTLENECK = {**_RESNET, "width": {**_RESNET["width"], "minimum": 4, "multipleOf": 4}}
+
 ENCODERS: dict[str, Entry] = {
-    **{
-        name: Entry(f"glofnd.encoders.unimodal:{name}", _RESNET, ("unimodal",))
-        for name in ("resnet10", "resnet18", "resnet50")
-    },
+    "resnet10": Entry("glofnd.encoders.unimodal:resnet10", _RESNET, ("unimodal",)),
+    "resnet18": Entry("glofnd.encoders.unimodal:resnet18", _RESNET, ("unimodal",)),
+    "resnet50": Entry("glofnd.encoders.unimodal:resnet50", _BOTTLENECK, ("unimodal",)),
     "open-clip": Entry(
         "glofnd.encoders.bimodal:open_clip_model",
-        {"model": {"type": "string", "default": "glofnd-tiny"}},
+        {"model": {"type": "string", "default": "glofnd-tiny", "minLength": 1}},
         ("bimodal",),
     ),
 }
@@ -150,8 +154,8 @@ TRAINING: dict[str, Schema] = {
     "precision": _choice("bf16", "fp32", "bf16"),
     "channels_last": {"type": "boolean", "default": True},
     "device": _choice("auto", "auto", "cpu", "cuda"),
-    "threads": _integer(1, minimum=1),
-    "workers": _integer(0),
+    "threads": _integer(1, minimum=1, maximum=4096),
+    "workers": _integer(0, maximum=4096),
     "inspect_every": _integer(8, minimum=1),
     "checkpoint_seconds": _number(60, minimum=0),
     "state_layout": _choice("replicated", "replicated", "sharded"),
@@ -161,27 +165,28 @@ TRAINING: dict[str, Schema] = {
 EXECUTION = ("device", "threads", "workers", "checkpoint_seconds", "state_layout")
 
 _PROBABILITY: dict[str, float] = {"minimum": 0, "maximum": 1}
+_STRENGTH: dict[str, float] = {"minimum": 0, "maximum": 100}
 
 
 def _range(low: float, high: float, **limits: float) -> Schema:
-    kind = {"type": "number", "exclusiveMinimum": 0, **limits}
+    kind = {"type": "number", **limits}
     return {"type": "array", "items": kind, "minItems": 2, "maxItems": 2, "default": [low, high]}
 
 
 # Parameters of glofnd.views.TwoViews; its seed is the run's.
 VIEWS: dict[str, Schema] = {
-    "size": {"type": ["integer", "null"], "default": None, "minimum": 8},
-    "crop_scale": _range(0.2, 1.0, maximum=1),
-    "crop_ratio": _range(3 / 4, 4 / 3),
+    "size": {"type": ["integer", "null"], "default": None, "minimum": 8, "maximum": 4096},
+    "crop_scale": _range(0.2, 1.0, exclusiveMinimum=0, maximum=1),
+    "crop_ratio": _range(3 / 4, 4 / 3, exclusiveMinimum=0),
     "flip": _number(0.5, **_PROBABILITY),
-    "brightness": _number(0.4, minimum=0),
-    "contrast": _number(0.4, minimum=0),
-    "saturation": _number(0.2, minimum=0),
+    "brightness": _number(0.4, **_STRENGTH),
+    "contrast": _number(0.4, **_STRENGTH),
+    "saturation": _number(0.2, **_STRENGTH),
     "hue": _number(0.1, minimum=0, maximum=0.5),
     "jitter_probability": _number(0.8, **_PROBABILITY),
     "grayscale": _number(0.2, **_PROBABILITY),
     "blur_probability": _number(0.0, **_PROBABILITY),
-    "blur_sigma": _range(0.1, 2.0),
+    "blur_sigma": _range(0.1, 2.0, minimum=0.01, maximum=1000),
 }
 
 

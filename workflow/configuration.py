@@ -14,6 +14,7 @@ from typing import Any
 
 from workflow.checks import contradictions
 from workflow.schema import filled, problems, typed
+from workflow.values import one_line, shown, unmanageable
 from workflow.vocabulary import PAPER, PROTOCOLS, schema_for
 
 __all__ = ["ConfigError", "resolve", "resolve_or_exit"]
@@ -21,13 +22,19 @@ __all__ = ["ConfigError", "resolve", "resolve_or_exit"]
 Config = dict[str, Any]
 
 
+_PRINTED = 50
+
+
 class ConfigError(ValueError):
-    """A config with problems; `problems` holds one line for each."""
+    """A config with problems; `problems` holds one line for each, of which the message repeats the first fifty."""
 
     def __init__(self, found: list[str]) -> None:
-        self.problems = found
-        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-        super().__init__("\n".join([f"error: {count} in the config; nothing was started", *(f"  {p}" for p in found)]))
+        self.problems = list(dict.fromkeys(map(one_line, found)))
+        number = len(self.problems)
+        lines = [f"error: {number} problem{'s' * (number > 1)} in the config; nothing was started"]
+        lines += [f"  {line}" for line in self.problems[:_PRINTED]]
+        lines += [f"  and {number - _PRINTED} more"] * (number > _PRINTED)
+        super().__init__("\n".join(lines))
 
 
 def resolve(config: Config, files: bool = True) -> Config:
@@ -43,6 +50,10 @@ def resolve(config: Config, files: bool = True) -> Config:
     Raises:
         ConfigError: naming every problem.
     """
+    if not isinstance(config, dict):
+        raise ConfigError([f"config: must be a mapping, not {shown(config)}"])
+    if trouble := unmanageable(config):
+        raise ConfigError([f"config: {trouble}"])
     chosen = _chosen(config)
     schema, unknown = schema_for(chosen)
     chosen = typed(chosen, schema)
@@ -50,7 +61,7 @@ def resolve(config: Config, files: bool = True) -> Config:
     complete = filled(chosen, schema)
     found += contradictions(complete, bool(found), files)
     if found:
-        raise ConfigError([line.replace("\n", "\\n") for line in dict.fromkeys(found)])
+        raise ConfigError(found)
     resolved: Config = complete
     return resolved
 
@@ -63,41 +74,53 @@ def resolve_or_exit(config: Config, files: bool = True) -> Config:
         raise SystemExit(str(error)) from None
 
 
-def _switched(entries: object) -> object:
-    """A mapping without the entries that are switched off (`--config` hands `false` over as text)."""
+def _off(value: object) -> bool:
+    """Whether an entry is switched off (`--config` hands `false` over as text)."""
+    return value is False or (isinstance(value, str) and value.lower() == "false")
+
+
+def _switched(entries: object, empty: object) -> object:
+    """A mapping without the entries that are switched off; one without a value is `empty`."""
     if not isinstance(entries, dict):
         return entries
-    return {key: {} if value is None else value for key, value in entries.items() if value not in (False, "false")}
+    return {key: deepcopy(empty) if value is None else value for key, value in entries.items() if not _off(value)}
 
 
 def _chosen(config: Config) -> Config:
     chosen = deepcopy(dict(config))
     for key in ("datasets", "experiments"):
         if key in chosen:
-            chosen[key] = _switched(chosen[key])
+            chosen[key] = _switched(chosen[key], {})
     experiments = chosen.get("experiments")
     for experiment in experiments.values() if isinstance(experiments, dict) else ():
         if not isinstance(experiment, dict):
             continue
-        for key in ("objectives", "detectors", "evaluations"):
+        for key in ("objectives", "detectors"):
             if key in experiment:
-                experiment[key] = _switched(experiment[key])
+                experiment[key] = _switched(experiment[key], {})
         if isinstance(experiment.get("evaluations"), dict):
-            experiment["evaluations"] = _by_protocol(experiment["evaluations"])
+            experiment["evaluations"] = _by_protocol(_switched(experiment["evaluations"], []))
     return chosen
 
 
-def _by_protocol(evaluations: Config) -> Config:
-    """Tasks with `protocol: paper` as tasks of the evaluation that follows the paper, whose results stand apart."""
+def _by_protocol(evaluations: Any) -> Config:
+    """Tasks with `protocol: paper` as tasks of the evaluation that follows the paper, whose results stand apart.
+
+    `discovery` has no task that must be given, so without a value it has the one that takes all defaults.
+    """
     found: Config = {}
     for name, tasks in evaluations.items():
-        if name not in PAPER or not isinstance(tasks, list):
-            found.setdefault(name, tasks)
-            continue
-        for task in tasks:
-            asked = task.get("protocol") if isinstance(task, dict) else None
-            plain = {k: v for k, v in task.items() if k != "protocol"} if asked in PROTOCOLS else task
-            found.setdefault(PAPER[name] if asked == "paper" else name, []).append(plain)
-        if not tasks:
+        if name == "discovery" and tasks == []:
+            tasks = [{}]
+        if not isinstance(tasks, list) or not isinstance(found.get(name, []), list):
             found[name] = tasks
+            continue
+        places = {name: [*found.get(name, [])]}
+        for task in tasks:
+            asked = task.get("protocol") if isinstance(task, dict) and name in PAPER else None
+            plain = {k: v for k, v in task.items() if k != "protocol"} if asked in PROTOCOLS else task
+            places.setdefault(PAPER[name] if asked == "paper" else name, []).append(plain)
+        for place, given in places.items():
+            if (given or not tasks) and isinstance(found.setdefault(place, []), list):
+                found[place] = given if place == name else found[place] + given
     return found

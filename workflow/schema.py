@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+
+from workflow.values import key_of, shown, strange
 
 __all__ = ["filled", "nearest", "problems", "typed"]
 
@@ -32,25 +35,22 @@ _LIMITS = {
 }
 
 
+_LISTED = 30
+
+
 def nearest(word: object, choices: Sequence[str]) -> str:
-    """The closest valid choice and the whole list, as the end of a message."""
+    """The closest valid choice and all of them, or the first where they are many, as the end of a message."""
     if not choices:
         return "none is allowed here"
-    found = get_close_matches(str(word), choices, n=1, cutoff=0.45)
-    listed = ", ".join(choices)
+    found = get_close_matches(str(word)[:100], choices, n=1, cutoff=0.45)
+    more = f" and {len(choices) - _LISTED} more" if len(choices) > _LISTED else ""
+    listed = ", ".join(choices[:_LISTED]) + more
     return f"did you mean '{found[0]}'? (valid: {listed})" if found else f"valid: {listed}"
-
-
-def _key(path: Sequence[object]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text or "config"
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing an error of the validator says."""
-    key, value, rule = _key(error.absolute_path), cast(Any, error.instance), cast(Any, error.validator_value)
+    key, value, rule = key_of(error.absolute_path), cast(Any, error.instance), cast(Any, error.validator_value)
     prefix = "" if key == "config" else f"{key}."
     schema = error.schema if isinstance(error.schema, dict) else {}
     match error.validator:
@@ -66,45 +66,39 @@ def _explain(error: ValidationError) -> Iterator[str]:
                     yield f"{prefix}{missing}: missing{'; ' * bool(advice)}{advice}"
         case "type":
             kinds = [rule] if isinstance(rule, str) else rule
-            yield f"{key}: must be {' or '.join(_ARTICLES[kind] for kind in kinds)}, not {value!r}"
+            advice = schema.get("description", "")
+            wanted = " or ".join(_ARTICLES[kind] for kind in kinds)
+            yield f"{key}: must be {wanted}, not {shown(value)}{'; ' * bool(advice)}{advice}"
         case "enum":
-            yield f"{key}: unknown choice {value!r}; {nearest(value, [str(choice) for choice in rule])}"
+            yield f"{key}: unknown choice {shown(value)}; {nearest(value, [str(choice) for choice in rule])}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             low = schema.get("exclusiveMinimum", schema.get("minimum"))
             high = schema.get("exclusiveMaximum", schema.get("maximum"))
             both = f" (between {low} and {high})" if low is not None and high is not None else ""
-            yield f"{key}: must be {_LIMITS[error.validator]} {rule}{both}, not {value!r}"
+            yield f"{key}: must be {_LIMITS[error.validator]} {rule}{both}, not {shown(value)}"
+        case "multipleOf":
+            yield f"{key}: must be a multiple of {rule}, not {shown(value)}"
         case "minItems" | "maxItems" if schema.get("minItems") == schema.get("maxItems"):
             yield f"{key}: needs exactly {rule} entries, has {len(value)}"
         case "minItems" | "minProperties":
             yield f"{key}: needs at least {rule} {'entry' if rule == 1 else 'entries'}, has {len(value)}"
+        case "minLength":
+            yield f"{key}: must not be empty{'; ' * ('description' in schema)}{schema.get('description', '')}"
+        case "maxItems":
+            yield f"{key}: takes at most {rule} {'entry' if rule == 1 else 'entries'}, has {len(value)}"
+        case "maxLength":
+            yield f"{key}: must have at most {rule} characters, has {len(value)}"
         case "uniqueItems":
-            twice = sorted({str(item) for item in value if value.count(item) > 1})
+            twice = sorted({shown(item) for item in value if value.count(item) > 1})
             yield f"{key}: {', '.join(twice)} stands there more than once"
-        case "pattern" | "propertyNames":
-            yield f"{key}: {schema.get('description', error.message)}, not {value!r}"
         case _:
-            yield f"{key}: {error.message}"
-
-
-def _outside_json(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
-    """What YAML can say and JSON cannot: keys that are no text, NaN and infinity."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                yield f"{_key((*path, str(key)))}: the key is not a text; put it in quotes"
-            yield from _outside_json(item, (*path, str(key)))
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _outside_json(item, (*path, position))
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{_key(path)}: must be a finite number, not {value}"
+            yield f"{key}: {schema.get('description', error.message)}, not {shown(value)}"
 
 
 def problems(value: object, schema: Schema) -> list[str]:
     """Everything in `value` that breaks `schema`, one line each, in the order of the document."""
-    if strange := list(_outside_json(value)):
-        return strange
+    if found := list(strange(value)):
+        return found
     errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
     return [line for error in errors for line in _explain(error)]
 
@@ -112,6 +106,10 @@ def problems(value: object, schema: Schema) -> list[str]:
 _WORDS: dict[str, tuple[str, Any]] = {
     "true": ("boolean", True),
     "false": ("boolean", False),
+    "yes": ("boolean", True),
+    "no": ("boolean", False),
+    "on": ("boolean", True),
+    "off": ("boolean", False),
     "null": ("null", None),
     "none": ("null", None),
 }
@@ -131,10 +129,21 @@ def _read(text: str, kinds: Sequence[str]) -> Any:
     return text
 
 
-def typed(value: Any, schema: Schema) -> Any:
-    """`value` with texts read as numbers, booleans or null where the schema wants no text.
+def _place(text: str) -> str:
+    """A path in its shortest form, with the home folder written out; one that would look like an option is absolute."""
+    # A user that does not exist stays as it is; `workflow.checks` names it.
+    with contextlib.suppress(RuntimeError):
+        text = str(Path(text).expanduser()) if text.startswith("~") else text
+    plain = str(PurePosixPath(text)).replace("//", "/")
+    return str(Path.cwd() / plain) if plain.startswith("-") else plain
 
-    `snakemake --config seeds=[1,2]` hands over everything inside brackets as text, and YAML 1.1 takes `1e-3` for one.
+
+def typed(value: Any, schema: Schema) -> Any:
+    """`value` with every leaf as the schema wants it, where it can be read so.
+
+    Texts become numbers, booleans or null where no text is wanted: `snakemake --config seeds=[1,2]` hands over
+    everything inside brackets as text, and YAML 1.1 takes `1e-3` for one. `20.0` becomes an integer where one is
+    wanted, and paths (`format: path`) get their shortest form.
     """
     if isinstance(value, dict):
         rest = schema.get("additionalProperties")
@@ -147,7 +156,13 @@ def typed(value: Any, schema: Schema) -> Any:
         return [typed(item, fragment) for item, fragment in zip(value, each, strict=False)]
     kinds = schema.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    return value if not isinstance(value, str) or "string" in kinds else _read(value, kinds)
+    if isinstance(value, float) and value.is_integer() and "integer" in kinds and "number" not in kinds:
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    if "string" not in kinds:
+        return _read(value, kinds)
+    return _place(value) if value and schema.get("format") == "path" else value
 
 
 def filled(value: Any, schema: Schema) -> Any:

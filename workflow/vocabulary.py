@@ -13,6 +13,7 @@ from evaluation.registry import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset, configured
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, Entry
 from workflow.schema import Schema, nearest
+from workflow.values import shown
 
 __all__ = ["PAPER", "PROTOCOLS", "RULES", "schema_for"]
 
@@ -36,13 +37,16 @@ PROTOCOLS = ("validated", "paper")
 
 # Nodes of one training, and processes on each: one per GPU where nothing is said.
 _RANKS: dict[str, Schema] = {
-    "nodes": {"type": "integer", "minimum": 1, "default": 1},
-    "processes": {"type": ["integer", "null"], "minimum": 1, "default": None},
+    "nodes": {"type": "integer", "minimum": 1, "maximum": 4096, "default": 1},
+    "processes": {"type": ["integer", "null"], "minimum": 1, "maximum": 4096, "default": None},
 }
 
+_PATHS = ("path", "class_list")
+"""Parameters of data sets that name a file or folder of the user's."""
+
 _LABEL = {
-    "pattern": r"^[a-z0-9][a-z0-9.-]*\Z",
-    "description": "a name is made of lower-case letters, digits, dots and dashes",
+    "pattern": r"^[a-z0-9][a-z0-9.-]{0,79}\Z",
+    "description": "a name is made of at most 80 lower-case letters, digits, dots and dashes",
 }
 
 
@@ -76,10 +80,10 @@ def _named(
     if not isinstance(named, str):
         return {"type": "object", "properties": {key: {"type": "string"}}}
     if named not in registry:
-        unknown.append(f"{at}: unknown {named!r}; {nearest(named, fitting or list(registry))}")
+        unknown.append(f"{at}: unknown {shown(named)}; {nearest(named, fitting or list(registry))}")
         return {"type": "object"}
     if modality in ("unimodal", "bimodal") and named not in fitting:
-        unknown.append(f"{at}: {named!r} is not for {modality} experiments; {nearest(named, fitting)}")
+        unknown.append(f"{at}: {shown(named)} is not for {modality} experiments; {nearest(named, fitting)}")
         return {"type": "object"}
     schema = _parameters(registry[named].parameters)
     schema["properties"] = {key: {"type": "string", "default": named}, **schema["properties"]}
@@ -93,10 +97,11 @@ def _dataset(where: str, label: str, value: object, unknown: list[str]) -> Schem
         return {"type": "object", "properties": {"dataset": {"type": "string"}}}
     if named not in DATASETS:
         at = f"{where}.dataset" if "dataset" in _mapping(value) else where
-        unknown.append(f"{at}: unknown data set {named!r}; {nearest(named, list(DATASETS))}")
+        unknown.append(f"{at}: unknown data set {shown(named)}; {nearest(named, list(DATASETS))}")
         return {"type": "object"}
     schema = _parameters(DATASETS[named].parameters)
-    schema["properties"] = {"dataset": {"type": "string", "default": named}, **schema["properties"]}
+    paths = {key: {**fragment, "format": "path"} for key, fragment in schema["properties"].items() if key in _PATHS}
+    schema["properties"] = {"dataset": {"type": "string", "default": named}, **schema["properties"], **paths}
     # An empty text as default means that the user has to say it.
     schema["required"] = [key for key, fragment in schema["properties"].items() if fragment.get("default") == ""]
     return schema
@@ -124,7 +129,7 @@ def _usual_alpha(experiment: dict[str, Any]) -> float | None:
 def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
     """Schema of one task; what it leaves out is what its data set usually has, or what the experiment trains on."""
     schema = _parameters(EVALUATIONS[name].parameters)
-    if name in PAPER and "protocol" in _mapping(task):
+    if name in PAPER:
         schema["properties"]["protocol"] = {"type": "string", "enum": list(PROTOCOLS)}
     usual: dict[str, Any] = {}
     if name == "discovery":
@@ -143,7 +148,8 @@ def _task(name: str, task: object, experiment: dict[str, Any], datasets: dict[st
 def _tasks(name: str, tasks: object, experiment: dict[str, Any], datasets: dict[str, Any]) -> Schema:
     """Schema of one evaluation's list of tasks."""
     each = [_task(name, task, experiment, datasets) for task in (tasks if isinstance(tasks, list) else [])]
-    return {"type": "array", "minItems": 1} | ({"prefixItems": each} if each else {})
+    hint = "give a list of tasks, such as `- dataset: NAME`, or false for none"
+    return {"type": "array", "minItems": 1, "description": hint} | ({"prefixItems": each} if each else {})
 
 
 def _experiment(where: str, value: object, datasets: dict[str, Any], unknown: list[str]) -> Schema:

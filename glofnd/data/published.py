@@ -207,7 +207,12 @@ PUBLISHED: dict[str, Dataset] = {
             "train": {"type": "string", "default": "*.tar", "minLength": 1},
             "test": {"type": "string", "default": "validation/*.tar", "minLength": 1},
             "label_from": {"type": "null", "default": None},
-            "captions_from": {"type": "string", "default": "txt", "pattern": r"^(txt|json\..+)$"},
+            "captions_from": {
+                "type": "string",
+                "default": "txt",
+                "pattern": r"^(txt|json\..+)\Z",
+                "description": "must be txt or json.KEY",
+            },
             "class_list": {"type": "null", "default": None},
         },
     ),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from glofnd.clip_models import CONFIGS
 from glofnd.encoders.model import Model
-from glofnd.encoders.open_clip_library import CONFIGS, open_clip_for
+from glofnd.encoders.open_clip_library import open_clip_for
 
 __all__ = ["BimodalModel", "open_clip_model"]
 

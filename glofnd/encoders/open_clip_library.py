@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from glofnd.files import read_json
+from glofnd.clip_models import model_config
 
-__all__ = ["CONFIGS", "open_clip_for"]
-
-CONFIGS = Path(__file__).parent / "open_clip_configs"
-"""Our own model configs."""
+__all__ = ["open_clip_for"]
 
 _OPTIONAL = {"timm": ("vision_cfg", "timm_model_name"), "transformers": ("text_cfg", "hf_model_name")}
 """Package -> where a model config names a tower that is made by it."""
@@ -21,12 +16,9 @@ _OPTIONAL = {"timm": ("vision_cfg", "timm_model_name"), "transformers": ("text_c
 
 def _needed(model: str) -> set[str]:
     """Optional packages that a model needs; of an unknown model all, so that open_clip's own message is complete."""
-    spec = find_spec("open_clip")
-    folders = [CONFIGS, *(Path(place) / "model_configs" for place in (spec and spec.submodule_search_locations) or ())]
-    path = next((path for folder in folders if (path := folder / f"{model}.json").is_file()), None)
-    if path is None:
+    config = model_config(model)
+    if config is None:
         return set(_OPTIONAL)
-    config = read_json(path)
     return {package for package, (part, key) in _OPTIONAL.items() if config.get(part, {}).get(key)}
 
 

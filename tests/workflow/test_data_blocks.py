@@ -45,7 +45,7 @@ def test_what_is_missing_says_where_to_get_it(block: dict[str, Any], message: st
 
 
 def test_tasks_take_metric_label_and_templates_of_the_entry(tmp_path: Path) -> None:
-    pets = {"dataset": "oxford-pets", "path": str(tmp_path)}
+    pets = {"dataset": "oxford-pets", "path": str(tmp_path), "image_size": 32}
     tasks = {"zero-shot": [{"dataset": "pets"}], "linear": [{"dataset": "pets"}]}
     evaluations = resolve(config({"pets": pets}, tasks))["experiments"]["emoji"]["evaluations"]
     task = evaluations["zero-shot"][0]
