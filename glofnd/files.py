@@ -51,6 +51,10 @@ class _Target(io.FileIO):
         self.path = path
         self.failure: OSError | None = None
 
+    def fileno(self) -> int:
+        """There is none to be had: numpy would write past `write`, and cannot say why that failed."""
+        raise io.UnsupportedOperation("fileno")
+
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
