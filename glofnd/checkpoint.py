@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from glofnd.files import atomic_open
 
-__all__ = ["FORMAT", "config_of", "differing_keys", "read", "write"]
+__all__ = ["FORMAT", "CheckpointError", "config_of", "differing_keys", "read", "write"]
 
 FORMAT = 1
+_ABSENT = object()
 _KEYS = {"format", "config", "epoch", "step", "model", "objective", "optimizer", "history", "provenance"}
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, damaged or of another format; `reason` says which without naming the file."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, advice: str) -> None:
+        super().__init__(f"{path}: {reason}; {advice}")
+        self.reason = reason
 
 
 def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
@@ -28,27 +36,39 @@ def write(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU; every byte that matters is compared with its checksum first.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint of this format, or damaged.
+        CheckpointError: not a checkpoint of this format, or damaged.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no checkpoint there; pretrain the run first")
-    try:
-        # Anything else goes to a reader of bare pickles, which fails in as many ways as there are bytes.
-        if not zipfile.is_zipfile(path):
-            raise OSError("no zip archive")
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: damaged checkpoint ({reason}); delete it and run again") from error
+    with Path(path).open("rb") as handle:
+        try:
+            _verify(handle)
+            state: Any = torch.load(handle, map_location="cpu", weights_only=True)
+        # A damaged archive fails in as many ways as there are bytes.
+        except Exception as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise CheckpointError(path, f"damaged checkpoint ({reason})", "delete it and run again") from error
     if not isinstance(state, dict) or not state.keys() >= _KEYS:
-        raise ValueError(f"{path}: not a checkpoint of this project")
+        raise CheckpointError(path, "not a checkpoint of this project", "delete it and run again")
     if state["format"] != FORMAT:
-        raise ValueError(f"{path}: checkpoint format {state['format']}, this version reads {FORMAT}; train it anew")
+        reason = f"checkpoint format {state['format']}, this version reads {FORMAT}"
+        raise CheckpointError(path, reason, "train it anew")
     return state
+
+
+def _verify(handle: IO[bytes]) -> None:
+    """Compare all parts of the archive with their CRC-32, which `torch.save` writes and `torch.load` ignores."""
+    # Anything else goes to a reader of bare pickles.
+    if not zipfile.is_zipfile(handle):
+        raise ValueError("no zip archive")
+    with zipfile.ZipFile(handle) as archive:
+        if (part := archive.testzip()) is not None:
+            raise ValueError(f"{part} does not match its checksum")
+    handle.seek(0)
 
 
 def config_of(state: dict[str, Any]) -> dict[str, Any]:
@@ -57,13 +77,14 @@ def config_of(state: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def differing_keys(left: dict[str, Any], right: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ between two configs."""
-    found = []
-    for key in sorted(left.keys() | right.keys()):
-        a, b = left.get(key), right.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differing_keys(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}")
+def differing_keys(stored: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Dotted keys whose values differ between two configs, each with both values: `{"lr": "0.1, now 0.5"}`."""
+    found: dict[str, str] = {}
+    for key in sorted(stored.keys() | asked.keys()):
+        sides = [side.get(key, _ABSENT) for side in (stored, asked)]
+        if all(isinstance(side, dict) for side in sides):
+            found |= differing_keys(stored[key], asked[key], f"{prefix}{key}.")
+        elif sides[0] != sides[1]:
+            old, new = ("absent" if side is _ABSENT else json.dumps(side) for side in sides)
+            found[f"{prefix}{key}"] = f"{old}, now {new}"
     return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["permutation", "philox", "uniform"]
+__all__ = ["permutation", "philox", "step_seed", "uniform"]
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = 0x9E3779B9, 0xBB67AE85
@@ -63,3 +63,13 @@ def permutation(count: int, *, seed: int, epoch: int = 0, stream: int = 0) -> np
     where = np.arange(count, dtype=np.uint64)
     words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), np.uint64(stream << 16)), seed)
     return np.argsort(words[0] << _HALF | words[1], kind="stable")
+
+
+def step_seed(seed: int, step: int, rank: int = 0, *, stream: int) -> int:
+    """A 64-bit seed for a generator of another library that depends on (seed, step, rank, stream) alone.
+
+    Seeds of different steps, runs and ranks are as unrelated as random numbers, in their lower 32 bits, too: torch's
+    generator of the CPU looks at those alone.
+    """
+    words = philox((step & 0xFFFFFFFF, step >> 32, rank, stream << 16), seed)
+    return int(words[0]) | int(words[1]) << 32

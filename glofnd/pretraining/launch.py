@@ -33,6 +33,10 @@ __all__ = ["launch", "verdict"]
 
 _BAD_INPUT = 2
 
+# Seconds that the ranks of a node have to end after one of them has failed. What they wait for has failed, too, so they
+# need none of it; one that is frozen would take any time.
+_SHUTDOWN = 10
+
 
 def _children() -> list[int]:
     """Processes started by this one (where the system tells)."""
@@ -90,6 +94,7 @@ def _agent(nodes: int, processes: int, rendezvous: str, arguments: Sequence[str]
         max_restarts=0,
         # Signals are handed on by this module: the ranks need as long as their checkpoint takes.
         signals_to_handle="SIGHUP",
+        shutdown_timeout=_SHUTDOWN,
     )
     try:
         elastic_launch(config, sys.executable)("-m", "glofnd.pretraining", *arguments)

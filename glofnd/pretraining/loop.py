@@ -34,7 +34,8 @@ def pretrain(
 
     A rolling `resume-*.pt` in `out`, named after everything that decides the numbers, lets the same command go on where
     it was interrupted, with as many processes as then take part; it is removed at the end. It is written every
-    `checkpoint_seconds`, after whichever step, and when a signal asks for it (`glofnd.pretraining.preemption`).
+    `checkpoint_seconds`, after whichever step, and when a signal asks for it (`glofnd.pretraining.preemption`). A
+    damaged one is not used, and that is said.
 
     Args:
         config: run config (docs/architecture.md); defaults of the detector and of `EXECUTION` are filled in.
@@ -58,13 +59,13 @@ def pretrain(
     if not 1 <= last <= run.training["epochs"]:
         raise ValueError(f"--until-epoch: {last} is not between 1 and the run's {run.training['epochs']} epochs")
     resume = out / f"resume-{config_hash([_deciding(config), inputs, last])}.pt"
-    # One process sees a file on a shared disk before another does.
-    if team.agree(int(resume.is_file())):
-        run.restore(resume, branching=False, shards=inputs["shards"])
+    if (state := _rolling(resume, team)) is not None:
+        run.restore(resume, state, branching=False, shards=inputs["shards"])
     else:
-        _announce_refused(out, config, team)
+        if team.first:
+            _announce_refused(out, config)
         if trunk is not None:
-            run.restore(trunk, branching=True, shards=inputs["shards"])
+            run.restore(trunk, checkpoint.read(trunk), branching=True, shards=inputs["shards"])
     if run.epoch > last:
         raise ValueError(f"{trunk}: already at epoch {run.epoch}, beyond epoch {last}")
     run.start()
@@ -89,17 +90,33 @@ def _deciding(config: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key != "run"}
 
 
-def _announce_refused(out: Path, config: dict[str, Any], team: Team) -> None:
+def _rolling(path: Path, team: Team) -> dict[str, Any] | None:
+    """The rolling checkpoint of this very run; None, on all ranks alike, where there is none that can be read."""
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder, where the rolling checkpoint is to be written; remove it")
+    # The others come from checking the shards, and one process sees a file on a shared disk before another does.
+    team.meet()
+    if not team.agree(int(path.is_file())):
+        return None
+    try:
+        state = checkpoint.read(path)
+    except checkpoint.CheckpointError:
+        state = None
+    team.meet()
+    return None if team.agree(int(state is None)) else state
+
+
+def _announce_refused(out: Path, config: dict[str, Any]) -> None:
     """Say why a rolling checkpoint that lies here is not gone on from."""
-    if not team.first:
-        return
     for path in sorted(out.glob("resume-*.pt")):
+        if path.is_dir():
+            continue
         try:
             differing = invalidating(checkpoint.config_of(checkpoint.read(path)), config)
-        except ValueError as error:
-            why = str(error)
+        except checkpoint.CheckpointError as error:
+            why = error.reason
         else:
-            why = f"these keys differ: {', '.join(differing)}" if differing else "it has other shards or another trunk"
+            why = f"these keys differ: {differing}" if differing else "it has other shards or another trunk"
         print(f"{path.name} is not used: {why}; training starts anew", file=sys.stderr)
 
 
@@ -137,7 +154,8 @@ def _finish(run: Run, out: Path, watch: Stopwatch, inputs: dict[str, str]) -> No
         checkpoint.write(out / "checkpoint.pt", state)
         # A process killed while it wrote has left a temporary file.
         for leftover in (*out.glob("resume-*.pt"), *out.glob(".*.part")):
-            leftover.unlink()
+            if not leftover.is_dir():
+                leftover.unlink()
     run.team.meet()
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from glofnd import checkpoint
+from glofnd.counter_random import step_seed
 from glofnd.data.stream import Batch, ShardStream
 from glofnd.detectors import build_detector
 from glofnd.encoders import build_model
@@ -21,7 +22,7 @@ from glofnd.pretraining.optimiser import build_optimiser, set_rate
 from glofnd.pretraining.pairs import embed_pair, truth
 from glofnd.pretraining.team import Team
 from glofnd.provenance import Stopwatch, provenance
-from glofnd.registry import EXECUTION
+from glofnd.registry import EXECUTION, first_touch
 from glofnd.views import TwoViews
 
 __all__ = ["Run", "invalidating", "objective_from", "objective_of"]
@@ -30,7 +31,10 @@ __all__ = ["Run", "invalidating", "objective_from", "objective_of"]
 _CACHE_BYTES = 2**31
 
 # Keys that change how fast a run is, or what it is called, but none of its numbers.
-_FREE = ("run", *(f"training.{key}" for key in EXECUTION))
+_FREE = {"run", *(f"training.{key}" for key in EXECUTION)}
+
+# Stream of `counter_random.step_seed`.
+_DROPOUT = 0xD209
 
 
 def objective_of(config: dict[str, Any], num_samples: int) -> Any:
@@ -55,10 +59,26 @@ def objective_from(state: dict[str, Any], num_samples: int) -> Any:
     return objective
 
 
-def invalidating(stored: dict[str, Any], asked: dict[str, Any], branching: bool = False) -> list[str]:
-    """Dotted keys in which two configs differ such that one cannot go on from a checkpoint of the other."""
-    free = (*_FREE, "detector.") if branching else _FREE
-    return [key for key in checkpoint.differing_keys(stored, asked) if not key.startswith(free)]
+def invalidating(stored: dict[str, Any], asked: dict[str, Any], branching: bool = False) -> str:
+    """The keys, with both values, in which two configs differ such that neither can go on from the other's checkpoint.
+
+    Empty if there are none. With `branching` the detectors may be different ones.
+    """
+    found = checkpoint.differing_keys(stored, asked)
+    counting = (key for key in found if key not in _FREE and not (branching and key.startswith("detector.")))
+    return ", ".join(f"{key} ({found[key]})" for key in counting)
+
+
+def _check_branch(path: Path, trunk: dict[str, Any], branch: dict[str, Any], done: int, per_epoch: int) -> None:
+    """Refuse a trunk that an unbranched run of `branch` would not have gone through, given the steps it has done."""
+    for owner, detector in (("its own", trunk), ("this run's", branch)):
+        first = first_touch(detector["method"], detector)
+        if first is not None and first * per_epoch < done:
+            epochs = f"{done / per_epoch:g} epochs"
+            raise ValueError(
+                f"{path}: {owner} detector {detector['label']!r} is at work from epoch {first} on, and this trunk has "
+                f"{epochs} behind it; branch from an earlier one"
+            )
 
 
 class Run:
@@ -137,32 +157,38 @@ class Run:
             checkpoint.write(path, state)
         self.team.meet()
 
-    def restore(self, path: Path, branching: bool, shards: str) -> None:
+    def restore(self, path: Path, state: dict[str, Any], branching: bool, shards: str) -> None:
         """Go on from a checkpoint.
 
         Args:
-            path: of the checkpoint.
+            path: of the checkpoint, for messages.
+            state: what `checkpoint.read` found in it.
             branching: it is a trunk, made without a detector.
             shards: SHA-256 of the manifest of these shards.
 
         Raises:
-            ValueError: it was made from other shards or with another config, or is damaged.
+            ValueError: it was made from other shards or with another config, or does not fit this version of the code.
         """
-        state = checkpoint.read(path)
         if state["provenance"]["inputs"].get("shards") != shards:
             raise ValueError(f"{path}: trained on other shards than these; train it again")
-        differing = invalidating(checkpoint.config_of(state), self.config, branching)
-        if differing:
-            raise ValueError(f"{path}: made with another config; these keys differ: {', '.join(differing)}")
-        self.model.load_state_dict(state["model"])
-        incompatible = self.objective.load_state_dict(state["objective"], strict=not branching)
-        # A branch starts with a fresh detector; everything else of the objective must be in the trunk.
-        lost = [key for key in incompatible.missing_keys if not key.startswith("detectors.")]
-        if lost or incompatible.unexpected_keys:
-            raise ValueError(f"{path}: its objective does not fit: {lost + incompatible.unexpected_keys}")
-        self.optimiser.load_state_dict(state["optimizer"])
+        stored, per_epoch = checkpoint.config_of(state), self.stream.batches_per_epoch
+        if differing := invalidating(stored, self.config, branching):
+            raise ValueError(f"{path}: made with another config; these keys differ: {differing}")
+        if branching:
+            _check_branch(path, stored["detector"], self.config["detector"], state["step"], per_epoch)
+        try:
+            self.model.load_state_dict(state["model"])
+            incompatible = self.objective.load_state_dict(state["objective"], strict=not branching)
+            # A branch starts with a fresh detector; everything else of the objective must be in the trunk.
+            lost = [key for key in incompatible.missing_keys if not key.startswith("detectors.")]
+            if lost or incompatible.unexpected_keys:
+                raise ValueError(", ".join(lost + incompatible.unexpected_keys))
+            self.optimiser.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: does not fit this version ({reason}); delete it and run again") from error
         self.history, self.record = state["history"], EpochRecord(state.get("record"))
-        self.epoch, self.batch = state["epoch"], state["step"] - state["epoch"] * self.stream.batches_per_epoch
+        self.epoch, self.batch = state["epoch"], state["step"] - state["epoch"] * per_epoch
 
     def start(self) -> None:
         """Be ready for the first step: pictures decoded where they are kept, state shared, everybody here."""
@@ -178,7 +204,7 @@ class Run:
         warmup = round(training["warmup_epochs"] * per_epoch)
         set_rate(self.optimiser, training["lr"], self.step, training["epochs"] * per_epoch, warmup)
         # Dropout and the like, where a tower has it, draw from (seed, step, rank), so a resumed run draws the same.
-        torch.manual_seed(self.config["seed"] * 1_000_003 + self.step + (self.team.rank << 48))
+        torch.manual_seed(step_seed(self.config["seed"], self.step, self.team.rank, stream=_DROPOUT))
         if self.device.type == "cuda":
             batch = batch.pin_memory()
         first, second = embed_pair(self.model, self.views, batch, self.epoch, training["precision"])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from glofnd.pretraining.pulse import LostRankError, Pulse
 from glofnd.ranks import Ranks
 
 __all__ = ["LOST_RANK", "Team", "is_lost", "join"]
@@ -16,9 +17,10 @@ __all__ = ["LOST_RANK", "Team", "is_lost", "join"]
 LOST_RANK = 69
 """Exit code of a rank that another has left alone (EX_UNAVAILABLE of sysexits.h)."""
 
-# How long a rank waits for the others within a step, so that a run whose machine has vanished ends within a minute;
-# and where one of them may have minutes of work to do (checksums, decoding, writing a large checkpoint).
-_STEP, _PATIENCE = timedelta(seconds=50), timedelta(hours=1)
+# How long a rank waits for the others within a step: with the time that the launcher gives the ranks to end, a run
+# whose machine has vanished, or one of whose ranks is frozen, ends within a minute. Where one of them may have minutes
+# of work to do, they wait by `Pulse`.
+_STEP = timedelta(seconds=40)
 
 
 class Team:
@@ -26,6 +28,7 @@ class Team:
 
     Args:
         ranks: all of them; None for this process alone.
+        pulse: how they wait for each other; needed where there are several.
         local_rank: number of this process on its node.
         local_size: processes on its node.
 
@@ -33,13 +36,11 @@ class Team:
         rank, size: of this process, and how many there are.
     """
 
-    def __init__(self, ranks: Ranks | None = None, local_rank: int = 0, local_size: int = 1) -> None:
-        self.ranks, self.local_rank, self.local_size = ranks, local_rank, local_size
+    def __init__(
+        self, ranks: Ranks | None = None, pulse: Pulse | None = None, local_rank: int = 0, local_size: int = 1
+    ) -> None:
+        self.ranks, self._pulse, self.local_rank, self.local_size = ranks, pulse, local_rank, local_size
         self.rank, self.size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
-        if ranks is not None:
-            group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-            assert isinstance(group, dist.ProcessGroup)
-            self._patient = group
 
     @property
     def first(self) -> bool:
@@ -91,9 +92,13 @@ class Team:
         return int(largest)
 
     def meet(self) -> None:
-        """Wait, for up to an hour, until all processes are here."""
-        if self.ranks is not None:
-            dist.barrier(self._patient)
+        """Wait until all processes are here, for up to an hour while those that are not are alive.
+
+        Raises:
+            LostRankError: one of them is not.
+        """
+        if self._pulse is not None:
+            self._pulse.meet()
 
 
 def join(device: str) -> Team:
@@ -108,12 +113,17 @@ def join(device: str) -> Team:
         return Team()
     gpu = device != "cpu" and torch.cuda.is_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_STEP)
-    return Team(Ranks(), int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
+    ranks = Ranks()
+    where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    # Both are documented, but not marked as exported.
+    store = dist.TCPStore(*where, is_master=False, timeout=_STEP)  # type: ignore[attr-defined]
+    pulse = Pulse(dist.PrefixStore("pulse", store), ranks.rank, ranks.size)  # type: ignore[attr-defined]
+    return Team(ranks, pulse, int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]))
 
 
 def is_lost(error: RuntimeError) -> bool:
-    """Whether a collective failed because another rank is not there any more."""
-    if isinstance(error, dist.DistError):
+    """Whether waiting failed because another rank is not there any more."""
+    if isinstance(error, LostRankError | dist.DistError):
         return True
     # gloo has no exception type of its own.
     return "gloo" in str(error) and any(word in str(error) for word in ("onnection", "imed out", "imeout"))

@@ -71,7 +71,12 @@ def test_an_incomplete_state_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_differing_keys_are_dotted_paths():
-    left = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
-    right = {"a": 1, "b": {"c": 2, "d": 9}, "f": 4}
-    assert checkpoint.differing_keys(left, right) == ["b.d", "e", "f"]
+def test_differing_keys_are_dotted_paths_with_both_values():
+    left = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4, "g": {"h": 1}}
+    right = {"a": 1, "b": {"c": 2, "d": 9}, "f": None, "g": "h"}
+    assert checkpoint.differing_keys(left, right) == {
+        "b.d": "3, now 9",
+        "e": "4, now absent",
+        "f": "absent, now null",
+        "g": '{"h": 1}, now "h"',
+    }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from glofnd.counter_random import permutation, philox, uniform
+from glofnd.counter_random import permutation, philox, step_seed, uniform
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,13 @@ def test_permutations():
     assert len({order.tobytes() for order in orders}) == 8
     assert (permutation(500, seed=1, epoch=1, stream=1) == orders[-1]).all()
     assert permutation(0, seed=0).shape == (0,)
+
+
+def test_seeds_of_steps_are_unrelated():
+    """Where seed * 1,000,003 + step was the rule, step 1,000,003 of seed 1 was step 0 of seed 2."""
+    assert step_seed(1, 1_000_003, stream=1) != step_seed(2, 0, stream=1)
+    cases = [(s, t, r) for s in range(8) for t in (*range(500), 1_000_003, 2**32, 2**32 + 1) for r in (0, 1, 1000)]
+    low = {step_seed(s, t, r, stream=1) & 0xFFFFFFFF for s, t, r in cases}
+    assert len(low) >= len(cases) - 1  # one collision among 12,000 of 2^32 has a chance of 2 %
+    assert step_seed(3, 4, 5, stream=6) == step_seed(3, 4, 5, stream=6)
+    assert max(step_seed(0, t, stream=0) for t in range(64)) >= 2**60

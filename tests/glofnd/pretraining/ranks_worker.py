@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from tiny_run import make_config, numbers
+from torch import distributed as dist
 
 from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
@@ -19,6 +20,7 @@ from glofnd.encoders import build_model
 from glofnd.objectives import build_objective
 from glofnd.pretraining import pretrain, run
 from glofnd.pretraining.preemption import Preempted
+from glofnd.pretraining.pulse import Pulse
 from glofnd.pretraining.team import Team
 from glofnd.ranks import Ranks
 from tests.glofnd.gloo_ranks import run_ranks
@@ -116,7 +118,8 @@ def interrupted(case, shards, out, team, signalled, step):
 
 
 def work(rank, shards, folder, result, cases):
-    team = Team(Ranks())
+    ranks = Ranks()
+    team = Team(ranks, Pulse(dist.FileStore(str(folder / "pulse"), ranks.size), rank, ranks.size))
     first, last = rank == 0, rank == team.size - 1
     found = {}
 

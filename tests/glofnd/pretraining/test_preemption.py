@@ -104,8 +104,8 @@ def test_a_resume_file_of_another_config_is_refused_with_the_keys(shards, tmp_pa
         with pytest.raises(Preempted, match="after step 1;"):
             pretrain(changed, shards, tmp_path)
     message = capsys.readouterr().err
-    assert f"{resume.name} is not used: these keys differ: detector.label, detector.method, " in message
-    assert "training.lr; training starts anew" in message
+    assert f'{resume.name} is not used: these keys differ: detector.label ("none", now "oracle"), ' in message
+    assert "training.lr (0.001, now 0.01); training starts anew" in message
     assert resume.is_file()
 
 

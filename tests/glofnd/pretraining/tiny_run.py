@@ -1,10 +1,43 @@
+import io
+
+import numpy
 import torch
+from PIL import Image
 
 from glofnd import checkpoint
+from glofnd.data.split import Split
+from glofnd.data.writer import write_shards
 from glofnd.pretraining import pretrain
 from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, with_defaults
 
-BATCH = 8
+BATCH, SAMPLES = 8, 24
+
+
+def _png(array):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_tiny(out, shards):
+    """24 coloured pictures of 4 classes with captions, in so many shards; returns the folder."""
+    generator = numpy.random.default_rng(0)
+    labels = [i % 4 for i in range(SAMPLES)]
+    pictures = [
+        _png(numpy.clip(generator.normal(60 + 40 * k, 30, (16, 16, 3)), 0, 255).astype("uint8")) for k in labels
+    ]
+    split = Split(
+        payloads=pictures,
+        encode=bytes,
+        labels={"label": labels},
+        classes={"label": ["red", "green", "blue", "grey"]},
+        captions=[[f"a picture of class {k}", f"number {i}"] for i, k in enumerate(labels)],
+        channels=3,
+        extension="png",
+    )
+    head = {"dataset": "tiny", "split": "train", "image_size": 16}
+    write_shards(split, out, shards=shards, head=head, tail={"licence": "CC0", "source": {}, "config": {}})
+    return out
 
 
 def _views(**changes):
