@@ -16,6 +16,8 @@ UV_VERSION := 0.13.9
 
 export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
+# Snakemake answers a file that it cannot read with a traceback.
+READABLE = $(ACTIVATE); python -m workflow.config_file '$(CONFIG)'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
 .PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container plan lint format mlflow report container lock clean
@@ -27,6 +29,7 @@ setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is u
 	@requirements/install
 
 demo: setup ## Run the default benchmark from download to report, then say where everything is
+	@$(READABLE)
 	@$(ACTIVATE); GLOFND_FAREWELL=make snakemake --cores $(CORES) --configfile '$(CONFIG)'
 	@$(ACTIVATE); python -m workflow.farewell '$(RESULTS)/benchmark.json'
 
@@ -71,6 +74,7 @@ mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
 
 report: setup ## Make the report again, and Snakemake's own report of the run beside it
+	@$(READABLE)
 	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)' '$(RESULTS)/report.html'
 	@$(ACTIVATE); snakemake --configfile '$(CONFIG)' --report '$(RESULTS)/workflow.html'
 	@echo 'Report:    $(CURDIR)/$(RESULTS)/report.html'

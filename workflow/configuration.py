@@ -9,10 +9,15 @@ encoder, data set and evaluation the config names; what a schema cannot say (one
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
+from glofnd.failures import BAD_INPUT
 from workflow.checks import contradictions
+from workflow.config_file import unreadable
 from workflow.schema import filled, problems, typed
 from workflow.values import one_line, shown, unmanageable
 from workflow.vocabulary import PAPER, PROTOCOLS, schema_for
@@ -66,12 +71,23 @@ def resolve(config: Config, files: bool = True) -> Config:
     return resolved
 
 
-def resolve_or_exit(config: Config, files: bool = True) -> Config:
-    """`resolve`, with the problems as plain lines on stderr and no traceback: what the Snakefile calls."""
+def resolve_or_exit(config: Config, files: bool = True, sources: Iterable[str | Path] = ()) -> Config:
+    """`resolve`, with the problems as plain lines on stderr and no traceback, and exit code 2: what the Snakefile calls.
+
+    Args:
+        config: as read.
+        files: whether the user's own files must be there already.
+        sources: the files that the config was read from. Snakemake takes the last of two equal keys in one of them.
+    """
+    found, resolved = unreadable(sources), {}
     try:
-        return resolve(config, files)
+        resolved = resolve(config, files)
     except ConfigError as error:
-        raise SystemExit(str(error)) from None
+        found += error.problems
+    if found:
+        print(ConfigError(found), file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+    return resolved
 
 
 def _off(value: object) -> bool:
