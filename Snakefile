@@ -22,7 +22,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-BENCHMARK = resolve_or_exit(config)
+BENCHMARK = resolve_or_exit(config, sources=workflow.configfiles)
 warn_of_unseen(workflow, BENCHMARK["paths"])
 JOBS = Jobs(BENCHMARK)
 RESOURCES = BENCHMARK["resources"]

@@ -72,7 +72,7 @@ def resolve(config: Config, files: bool = True) -> Config:
 
 
 def resolve_or_exit(config: Config, files: bool = True, sources: Iterable[str | Path] = ()) -> Config:
-    """`resolve`, with the problems as plain lines on stderr and no traceback, and exit code 2: what the Snakefile calls.
+    """`resolve`, with the problems as plain lines on stderr and no traceback and exit code 2: for the Snakefile.
 
     Args:
         config: as read.
