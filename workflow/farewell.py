@@ -6,6 +6,7 @@ python -m workflow.farewell results/benchmark.json
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def farewell(config: dict[str, Any]) -> str:
     store = config["mlflow"]["tracking_uri"] or f"sqlite:///{results / 'mlflow.db'}"
     tables = ["summary.csv", *(["significance.csv"] if config["significance"] else [])]
     remote = store.startswith("http")
-    browse = store if remote else f"mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {store}"
+    browse = store if remote else f"mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {shlex.quote(store)}"
     return "\n".join(
         [
             "",

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from workflow.credentials import ADVICE, has_secret
 from workflow.schema import nearest
 from workflow.values import shown
 
@@ -29,6 +30,8 @@ def _spelling(text: str) -> str | None:
         return "begins or ends with a blank or has a line break; choose another name"
     if text.startswith("~"):
         return "there is no such user whose home folder it could be"
+    if text.startswith("-"):
+        return "begins with a dash, as options of commands do; choose another name, or write the whole path"
     if text in (".", "/") or ".." in PurePosixPath(text).parts[-1:]:
         return "name a folder below it"
     if any(len(part.encode()) > 200 for part in PurePosixPath(text).parts):
@@ -83,6 +86,9 @@ def store(config: Config) -> Iterator[str]:
     if uri is None or uri == "databricks":
         return
     key, choices = "mlflow.tracking_uri", "null, http://HOST:PORT, https://..., postgresql://..., sqlite:///FILE"
+    if has_secret(uri):
+        yield f"{key}: there is a password in it, which is not repeated here; {ADVICE}"
+        return
     if uri != uri.strip() or any(character.isspace() for character in uri):
         yield f"{key}: {shown(uri)} has blanks in it; it is one address"
         return

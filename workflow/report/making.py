@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,4 +161,4 @@ def _origin(source: Mapping[str, Any]) -> str:
 def _mlflow(config: Mapping[str, Any]) -> str:
     uri = (config.get("mlflow") or {}).get("tracking_uri")
     store = uri or f"sqlite:///{config['paths']['results']}/mlflow.db"
-    return f"mlflow server --host 127.0.0.1 --backend-store-uri {store}"
+    return f"mlflow server --host 127.0.0.1 --backend-store-uri {shlex.quote(store)}"
