@@ -9,6 +9,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
+from glofnd.lifetime import SHELL, sign
+from workflow.alone import hold_or_exit
 from workflow.binds import warn_of_unseen
 from workflow.configuration import resolve_or_exit
 from workflow.farewell import farewell
@@ -28,9 +30,11 @@ JOBS = Jobs(BENCHMARK)
 RESOURCES = BENCHMARK["resources"]
 RAW, SHARDS, RESULTS = (BENCHMARK["paths"][key] for key in ("raw", "shards", "results"))
 
-# Commands run as modules of this repository, wherever the working directory is.
+# Commands run as modules of this repository, wherever the working directory is; they end with this Snakemake and their
+# shell (glofnd/lifetime.py).
+sign(os.environ)
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"set -euo pipefail; export {SHELL}=$$ PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
 
@@ -69,6 +73,11 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretraining.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
+
+
+# Snakemake calls this before the first job, but not in a dry-run nor where nothing is to be done.
+onstart:
+    LOCKS = hold_or_exit(workflow, BENCHMARK["paths"])
 
 
 # Snakemake calls this only after work was done, so `make`, which sets the variable, prints the farewell itself.

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from glofnd.lifetime import end_with_caller
+
 BASELINES = ("raw-pixels", "random-init")
 
 
@@ -154,6 +156,7 @@ def _discovery(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run one command; an error of the user's is one line on stderr and exit status 2."""
+    end_with_caller()
     arguments = _parser().parse_args()
     # Read by the BLAS behind numpy when it is first imported, which is below.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -131,7 +131,15 @@ def test_the_method_needs_torch_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["glofnd.registry", "glofnd.files", "glofnd.progress", "glofnd.provenance", "glofnd.data.catalogue"]
+    "module",
+    [
+        "glofnd.registry",
+        "glofnd.files",
+        "glofnd.lifetime",
+        "glofnd.progress",
+        "glofnd.provenance",
+        "glofnd.data.catalogue",
+    ],
 )
 def test_what_the_config_check_needs_is_free_of_torch(module: str) -> None:
     done = run_without("", f"import {module}\nprint('imported')")

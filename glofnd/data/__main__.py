@@ -17,6 +17,7 @@ from glofnd.data.catalogue import SOURCES, Dataset, load, resolved
 from glofnd.data.sources.commands import FetchError
 from glofnd.data.writer import write_shards
 from glofnd.files import read_json, sha256, write_json
+from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 
 _MANY_FILES = 1000
@@ -124,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; a user's error is one line on stderr and status 2."""
+    end_with_caller()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from glofnd.data.split import Split
+from glofnd.lifetime import end_with_parent
 
 __all__ = ["pictures_of"]
 
@@ -30,7 +31,7 @@ def pictures_of(split: Split, processes: int) -> Iterator[bytes]:
     if processes < 2 or len(split) < _PARALLEL_FROM:
         yield from map(split.encode, split.payloads)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         waiting: deque[Future[list[bytes]]] = deque()
         try:
             for start in range(0, len(split), _CHUNK):

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import distributed as dist
 
+from glofnd.lifetime import end_with_caller
 from glofnd.pretraining.loop import pretrain
 from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
 from glofnd.pretraining.team import LOST_RANK, is_lost, join
@@ -51,6 +52,7 @@ def _config(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Parse the command line and train."""
     stop_at_once()
+    end_with_caller()
     arguments = _parser().parse_args()
     who = ""
     try:

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from glofnd.lifetime import end_with_caller
 from glofnd.pretraining.preemption import EXIT_CODE, SIGNALS
 from glofnd.pretraining.team import LOST_RANK
 
@@ -160,6 +161,7 @@ def main() -> None:
     parser.add_argument("--rendezvous", default="", help="HOST:PORT where the nodes meet, without SLURM")
     parser.add_argument("arguments", nargs="+", metavar="-- ...", help="options of python -m glofnd.pretraining")
     given = parser.parse_args()
+    end_with_caller()
     try:
         code = launch(given.nodes, given.processes, given.threads, given.rendezvous, given.arguments)
     except ValueError as error:

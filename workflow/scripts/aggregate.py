@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from glofnd.files import atomic_open, read_json
+from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 from workflow.grid import Grid
 
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the tables")
     parser.add_argument("--allow-missing", action="store_true", help="take the results that are there")
     arguments = parser.parse_args()
+    end_with_caller()
     try:
         table = aggregate(arguments.benchmark, arguments.out, arguments.allow_missing)
     except (ValueError, OSError) as error:

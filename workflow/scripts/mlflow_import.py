@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from glofnd.files import read_json, write_json
+from glofnd.lifetime import end_with_caller
 from glofnd.progress import Progress
 from workflow.grid import Grid
 from workflow.scripts.mlflow_claims import OWNER, abandoned, alone, keep_one, owner, trash
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
     parser.add_argument("--out", required=True, type=Path, help="mlflow-import.json: what was imported")
     arguments = parser.parse_args()
+    end_with_caller()
     try:
         result = import_runs(read_json(arguments.benchmark))
     except (ValueError, OSError, MlflowException) as error:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glofnd.files import atomic_open
+from glofnd.lifetime import end_with_caller
 from workflow.report.build import render
 from workflow.report.figure import overview
 from workflow.report.inputs import ReportError, read_results
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
     parser.add_argument("--figure", type=Path, help="also write the overview as a PNG file")
     options = parser.parse_args(arguments)
+    end_with_caller()
     try:
         results = read_results(options.benchmark)
         page = render(results)

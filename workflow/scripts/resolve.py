@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from glofnd.files import write_json
+from glofnd.lifetime import end_with_caller
 
 
 def main() -> None:
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, type=json.loads, metavar="JSON", help="the resolved config")
     parser.add_argument("--out", required=True, type=Path, help="benchmark.json")
     arguments = parser.parse_args()
+    end_with_caller()
     write_json(arguments.out, arguments.config)
 
 

@@ -27,6 +27,7 @@ import pandas as pd
 from evaluation.overall import interquartile_mean, probability_of_improvement, run_interval, stratified_interval
 from evaluation.significance import compare, holm, sentence
 from glofnd.files import atomic_open, read_json
+from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 from workflow.paired_samples import COLUMNS, PairedSamples
 from workflow.scripts.aggregate import KEY
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="significance.csv")
     parser.add_argument("--overall", required=True, type=Path, help="table over all main metrics together")
     arguments = parser.parse_args()
+    end_with_caller()
     try:
         config = read_json(arguments.benchmark)
         settings = config["significance"]

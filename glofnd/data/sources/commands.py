@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from glofnd.lifetime import kill_with_parent
+
 __all__ = ["FetchError", "attempt", "run"]
 
 ATTEMPTS = 4
@@ -26,7 +28,13 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
     """Run one program without a shell, at most `TIMEOUT_SECONDS`; its last line of stderr is the error's text."""
     try:
         done = subprocess.run(
-            list(command), cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            list(command),
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+            preexec_fn=kill_with_parent,
         )
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{command[0]} gave no answer within {TIMEOUT_SECONDS} s") from error

@@ -1,0 +1,119 @@
+"""One snakemake at a time writes to a folder; one that was killed stands in nobody's way and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from glofnd.lifetime import CALLER
+from workflow.alone import LOCK, BusyError, hold, left_by, remove_parts
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLDER = """
+import subprocess, sys, os, time
+from pathlib import Path
+from glofnd.lifetime import sign
+from workflow.alone import hold
+sign(os.environ)
+held = hold({Path(sys.argv[1]): sys.argv[2] == "writing"}, local=True)
+job = subprocess.Popen(["sleep", sys.argv[3]], stdout=subprocess.DEVNULL)
+print(job.pid, flush=True)
+time.sleep(float(sys.argv[4]))
+job.kill()
+job.wait()
+"""
+
+
+def holder(folder: Path, how: str = "writing", job: float = 0, stays: float = 60) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop(CALLER, None)
+    command = [sys.executable, "-c", HOLDER, str(folder), how, str(job), str(stays)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None and process.stdout.readline()
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+def test_two_at_once_are_refused_in_one_line_that_names_the_other(tmp_path: Path) -> None:
+    first = holder(tmp_path)
+    with pytest.raises(
+        BusyError, match=rf"{tmp_path}: another snakemake \(process {first.pid} on \S+\) is at work"
+    ) as error:
+        hold({tmp_path: True}, local=True)
+    assert "\n" not in str(error.value)
+    with pytest.raises(BusyError):
+        hold({tmp_path: False}, local=True)
+    end(first)
+
+
+def test_readers_share_a_folder_and_keep_writers_out(tmp_path: Path) -> None:
+    first = holder(tmp_path, "reading")
+    hold({tmp_path: False}, local=True)
+    with pytest.raises(BusyError):
+        hold({tmp_path: True}, local=True)
+    end(first)
+
+
+def test_a_killed_one_leaves_no_lock_and_its_parts_are_removed(tmp_path: Path) -> None:
+    end(holder(tmp_path))
+    part = tmp_path / "runs/a/.metrics.json.abcd_123.part"
+    part.parent.mkdir(parents=True)
+    (download := tmp_path / ".archive.tar.gz.part").touch()
+    (other := tmp_path / "smoke/.metrics.json.abcd_123.part").parent.mkdir()
+    for file in (part, other, other.with_name(LOCK)):
+        file.touch()
+    hold({tmp_path: True}, local=True)
+    assert not part.exists()
+    assert download.exists(), "a download goes on where it stopped"
+    assert other.exists(), "another call's folder is its own"
+
+
+@pytest.mark.parametrize("ending", ["of itself", "on a cluster"])
+def test_parts_that_somebody_may_be_writing_stay(tmp_path: Path, ending: str) -> None:
+    first = holder(tmp_path, stays=0 if ending == "of itself" else 60)
+    if ending == "of itself":
+        assert first.wait(10) == 0
+    else:
+        end(first)
+    (part := tmp_path / ".metrics.json.abcd_123.part").touch()
+    hold({tmp_path: True}, local=ending == "of itself")
+    assert part.exists()
+
+
+def test_the_next_call_waits_for_jobs_of_a_killed_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = holder(tmp_path, job=2)
+    end(first)
+    start = time.monotonic()
+    hold({tmp_path: True}, local=True)
+    assert 0.5 < time.monotonic() - start < 10
+    assert "waiting for jobs of a killed snakemake to end" in capfd.readouterr().err
+
+
+def test_jobs_that_do_not_end_are_named_with_what_ends_them(tmp_path: Path) -> None:
+    first = holder(tmp_path, job=60)
+    who = (tmp_path / LOCK).read_text().partition(" ")[2]
+    (job,) = set(left_by(who)) - {first.pid}
+    end(first)
+    with pytest.raises(BusyError, match=rf"end them and call again: kill {job}$"):
+        hold({tmp_path: True}, local=True, patience=0.5)
+    os.kill(job, signal.SIGKILL)
+
+
+def test_a_folder_in_which_nobody_can_write_needs_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    hold({tmp_path / "file" / "below": False}, local=True)
+
+
+def test_parts_are_told_from_other_hidden_files(tmp_path: Path) -> None:
+    for name in (".part", ".x.part", "x.abcd_123.part", ".x.abcd_123.part", ".x.ABCD-123.part"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".part", ".x.part", "x.abcd_123.part", ".x.ABCD-123.part"}

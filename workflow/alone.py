@@ -1,0 +1,154 @@
+"""One call of Snakemake at a time writes to a folder; what a killed one has left behind is waited for and removed.
+
+Snakemake's own lock outlives a Snakemake that is killed and then has to be removed by hand, so profiles switch it off
+(`nolock`). The lock here is one that the kernel takes back, however its owner ends. Its file holds who has it; what
+stands there when the lock is free is a call that was killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from glofnd.lifetime import CALLER, identity
+
+__all__ = ["LOCK", "BusyError", "Hold", "hold", "hold_or_exit", "left_by", "remove_parts"]
+
+LOCK = ".snakemake.lock"
+"""File in each folder that is locked."""
+
+_PATIENCE_SECONDS = 120
+_PART = re.compile(r"\..+\.[a-z0-9_]{8}\.part")
+
+
+class BusyError(RuntimeError):
+    """Somebody else writes to a folder; the message names both."""
+
+
+class Hold:
+    """The locks of one call, until its process ends."""
+
+    def __init__(self) -> None:
+        self._files: list[IO[str]] = []
+
+    def take(self, folder: Path, writing: bool) -> str:
+        """Lock a folder, against everybody or, to read, against writers alone.
+
+        Returns:
+            The `identity` of a call that wrote there and was killed, or nothing.
+
+        Raises:
+            BusyError: it is locked.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / LOCK).open("a+", encoding="utf-8")
+        except OSError:  # a folder in which nobody can write needs no lock, and one's own jobs will say what is wrong
+            return ""
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(_refusal(folder, _owner(file))) from None
+        except OSError as error:
+            print(f"warning: {folder}: files cannot be locked there ({error.strerror})", file=sys.stderr)
+        self._files.append(file)
+        before = _owner(file)
+        if writing:
+            self._write(file, f"{socket.gethostname()} {identity(os.getpid()) or f'/{os.getpid()}/'}")
+            atexit.register(self._write, file, "")
+        return before.partition(" ")[2]
+
+    @staticmethod
+    def _write(file: IO[str], text: str) -> None:
+        file.truncate(0)
+        file.write(text)
+        file.flush()
+
+
+def _owner(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _refusal(folder: Path, owner: str) -> str:
+    host, _, who = owner.partition(" ")
+    named = f" (process {who.split('/')[-2]} on {host})" if who.count("/") >= 2 else ""
+    return f"{folder}: another snakemake{named} is at work there; wait for its end, or give this one other `paths:`"
+
+
+def left_by(caller: str) -> list[int]:
+    """Processes of jobs that a Snakemake of that `identity` has started, as far as this user can see them."""
+    wanted, found = f"{CALLER}={caller}".encode(), []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def _wait_for(callers: Iterable[str], patience: float) -> None:
+    """Wait until no job of a killed call is left; they notice by themselves that it is gone."""
+    end, told = time.monotonic() + patience, False
+    while left := [process for caller in callers for process in left_by(caller)]:
+        numbers = " ".join(map(str, sorted(left)))
+        if time.monotonic() > end:
+            raise BusyError(f"jobs of a killed snakemake still run; end them and call again: kill {numbers}")
+        if not told:
+            print(f"waiting for jobs of a killed snakemake to end (processes {numbers})", file=sys.stderr)
+            told = True
+        time.sleep(0.2)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers of `glofnd.files.atomic_open` have left, but not from the folder of another call."""
+    for name, folders, files in os.walk(folder):
+        folders[:] = [below for below in folders if not Path(name, below, LOCK).exists()]
+        for part in (file for file in files if _PART.fullmatch(file)):
+            Path(name, part).unlink(missing_ok=True)
+
+
+def hold(folders: Mapping[Path, bool], local: bool, patience: float = _PATIENCE_SECONDS) -> Hold:
+    """Lock folders until this process ends, and put in order what a killed call has left in them.
+
+    Args:
+        folders: folder -> whether it is written to.
+        local: whether jobs run on this machine alone. Those of a cluster outlive the Snakemake that submitted them, so
+            what they have not finished writing is left to them.
+        patience: seconds to wait for jobs of a killed call.
+
+    Raises:
+        BusyError: another call holds one of them, or jobs of a killed one do not end.
+    """
+    held, killed = Hold(), {}
+    for folder, writing in folders.items():
+        if before := held.take(folder, writing):
+            killed[folder] = before
+    _wait_for(set(killed.values()), patience)
+    if local:
+        for folder in killed:
+            if folders[folder]:
+                remove_parts(folder)
+    return held
+
+
+def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> Hold:
+    """`hold` for the jobs that a Snakemake is about to start, one line on stderr where it cannot: for its `onstart`."""
+    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
+    written = {"results": True, "shards": "shard" in rules, "raw": "fetch" in rules}
+    folders: dict[Path, bool] = {}
+    for name, writing in written.items():
+        folders[Path(paths[name])] = folders.get(Path(paths[name]), False) or writing
+    try:
+        return hold(folders, workflow.local_exec)
+    except BusyError as error:
+        raise SystemExit(f"error: {error}") from None
