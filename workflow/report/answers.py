@@ -48,6 +48,11 @@ class Answer:
     detectors: list[str] = field(default_factory=list)
 
     @property
+    def shares_known(self) -> bool:
+        """Whether any detector's share of the oracle's gain means something."""
+        return any(part is not None for one in self.oracle for part in one.shares.values())
+
+    @property
     def symbol(self) -> str:
         """Sign of the verdict, so that it does not rest on colour."""
         return SYMBOLS[self.verdict]
