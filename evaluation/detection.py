@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.accuracy import Score, top1
+from glofnd.data.manifest import NO_LABEL
 
 __all__ = ["AnchorCounts", "SimilarityHistogram", "exact_thresholds", "per_anchor", "per_class", "pooled", "ratio"]
 
@@ -32,11 +33,12 @@ class AnchorCounts:
         """The same summed over the anchors of each class, int64 [K], classes ascending.
 
         Args:
-            labels: of the anchors [N].
+            labels: of the anchors [N]; `NO_LABEL` where there is none.
         """
-        classes, place = np.unique(labels, return_inverse=True)
+        there = labels != NO_LABEL
+        classes, place = np.unique(labels[there], return_inverse=True)
         sums = (
-            np.bincount(place, weights=counts, minlength=len(classes)).astype(np.int64)
+            np.bincount(place, weights=counts[there], minlength=len(classes)).astype(np.int64)
             for counts in (self.pairs, self.dropped, self.true, self.correct)
         )
         return AnchorCounts(*sums)

@@ -63,7 +63,7 @@ def discover(path: Path, shards: Path, task: DiscoveryTask, out: Path, threads: 
     model = build_model(config)
     model.load_state_dict(state["model"])
     model.to(memory_format=torch.channels_last)
-    objective = objective_from(state, stream.samples)
+    objective = objective_from(state, stream.indices)
     inputs = {"checkpoint": sha256(path)}
     return _discover(config, model, objective, stream, int(state["epoch"]), task, out, inputs, watch)
 
@@ -88,7 +88,7 @@ def discover_untrained(
     watch = Stopwatch()
     torch.set_num_threads(threads)
     stream = _stream(config, shards, task)
-    model, objective = untrained(config, name, stream.samples)
+    model, objective = untrained(config, name, stream.indices)
     return _discover(config, model, objective, stream, config["training"]["epochs"], task, out, source, watch)
 
 

@@ -196,7 +196,9 @@ def report_side(
         if shifted is not None:
             arrays[f"{entry}.curve_shifted"] = shifted
         classes = counts.by_class(labels[name])
-        arrays[f"{entry}.class"] = np.array(manifest.classes[name], dtype=np.str_)[np.unique(labels[name])]
+        arrays[f"{entry}.class"] = np.array(manifest.classes[name], dtype=np.str_)[
+            np.unique(labels[name][manifest.index])
+        ]
         for key in ("pairs", "dropped", "true", "correct"):
             arrays[f"{entry}.{key}"] = getattr(counts, key)[seen]
             arrays[f"{entry}.class_{key}"] = getattr(classes, key)

@@ -89,8 +89,8 @@ def embed_split(stream: ShardStream, encode: Encoder, dataset: str, split: str, 
         arrays["caption_pair"] = np.array(pairs, dtype=np.int64)
     return Split(
         name=split_name(dataset, split),
-        index=np.arange(stream.samples, dtype=np.int64),
-        labels=dict(stream.manifest.labels),
+        index=stream.manifest.index,
+        labels={field: values[stream.manifest.index] for field, values in stream.manifest.labels.items()},
         **arrays,
     )
 
@@ -111,7 +111,7 @@ def class_prompts(model: Any, stream: ShardStream, task: ZeroShotTask) -> dict[s
             f"zero-shot: {task.dataset}/{task.split} has no label field {task.label!r}; choose from {known}"
         )
     names, templates = manifest.classes[task.label], read_templates(task.templates)
-    classes = np.arange(len(names)) if task.among == "all" else np.unique(manifest.labels[task.label])
+    classes = np.arange(len(names)) if task.among == "all" else np.unique(manifest.labels[task.label][manifest.index])
     texts = [prompt for number in classes for prompt in fill(templates, names[number])]
     each = embed_texts(model, texts).reshape(len(classes), len(templates), -1)
     mean = each.mean(axis=1)

@@ -88,11 +88,11 @@ def fine_tune(
                 torch.manual_seed(seed * 1_000_003 + step)  # dropout, where a tower has it
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate * rate(step, steps, round(WARMUP * steps))
-                index = torch.from_numpy(batch)
+                index = torch.from_numpy(sides.train.index[batch])
                 crops = tuned.normalise(views.one(images.to(device), index, epoch, view=0))
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     logits = head(tuned.features(crops)).float()
-                loss = functional.cross_entropy(logits, labels[index].to(device))
+                loss = functional.cross_entropy(logits, labels[torch.from_numpy(batch)].to(device))
                 optimiser.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss)
                 optimiser.step()

@@ -17,7 +17,7 @@ from evaluation.feature_store import FeatureStoreError, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
 from evaluation.tasks import SplitTask
 from evaluation.tested import TestSide, align
-from glofnd.data.manifest import read_manifest
+from glofnd.data.manifest import read_manifest, verify_shards
 from glofnd.data.pictures import PictureReader
 from glofnd.data.read_ahead import read_ahead
 from glofnd.progress import progress
@@ -33,7 +33,7 @@ CHUNK = 256
 
 
 class Pictures:
-    """The pictures and labels of one split.
+    """The pictures and labels of one split. A sample's row is its place among all samples, `index[row]` its index.
 
     Args:
         folder: of its shards.
@@ -44,7 +44,8 @@ class Pictures:
     def __init__(self, folder: Path, name: str, workers: int) -> None:
         self.name, self.workers = name, workers
         self.manifest = read_manifest(folder)
-        self.index: Array = np.arange(self.manifest.samples)
+        verify_shards(self.manifest)
+        self.index: Array = self.manifest.index
         self._reader = PictureReader(self.manifest, CACHE_BYTES)
         prints = [(content_hashes(p.numpy()), thumbnails(p.numpy())) for p in self._described()]
         self.content: Array = np.concatenate([content for content, _ in prints])
@@ -55,18 +56,18 @@ class Pictures:
         if field not in self.manifest.labels:
             known = ", ".join(sorted(self.manifest.labels))
             raise FeatureStoreError(f"{self.name}: no label field {field!r}; choose from {known}")
-        return np.asarray(self.manifest.labels[field])
+        return np.asarray(self.manifest.labels[field][self.index])
 
     def batches(self, rows: Iterable[Array]) -> Iterator[Tensor]:
-        """uint8 [b, 3, H, W] of each array of sample indices; grey pictures are an expanded view."""
+        """uint8 [b, 3, H, W] of each array of rows; grey pictures are an expanded view."""
         yield from read_ahead(self._read, rows, 0 if self._reader.cached else self.workers)
 
     def _read(self, rows: Array) -> Tensor:
-        images = torch.from_numpy(self._reader.images(rows))
+        images = torch.from_numpy(self._reader.images(self.index[rows]))
         return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
     def _described(self) -> Iterator[Tensor]:
-        chunks = parts(self.index, CHUNK)
+        chunks = parts(np.arange(len(self.index)), CHUNK)
         return progress(self.batches(chunks), len(chunks), f"fingerprints of {self.name}", "batches")
 
 
@@ -121,11 +122,11 @@ def predict(model: Any, pictures: Pictures, head: torch.nn.Linear | None = None,
         model: the encoder.
         pictures: of a split.
         head: a linear layer on the features; `None` for none.
-        rows: sample indices [n]; `None` for all.
+        rows: which samples [n]; `None` for all.
     """
     model.eval()
     found = []
-    for images in pictures.batches(parts(pictures.index if rows is None else rows, CHUNK)):
+    for images in pictures.batches(parts(np.arange(len(pictures.index)) if rows is None else rows, CHUNK)):
         features = model.features(model.prepare(images.to(model.mean.device))).float()
         found.append((features if head is None else functional.linear(features, head.weight, head.bias)).cpu())
     return torch.cat(found)

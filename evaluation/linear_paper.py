@@ -46,7 +46,7 @@ def _crops(model: Any, pictures: Pictures, rows: Array, seed: int, epoch: int) -
     """Features of one random view of each sample, [b, F]."""
     views, device, found = crop_and_flip(seed), model.mean.device, []
     for part, images in zip(parts(rows, CHUNK), pictures.batches(parts(rows, CHUNK)), strict=True):
-        crops = views.one(images.to(device), torch.from_numpy(part), epoch, view=0)
+        crops = views.one(images.to(device), torch.from_numpy(pictures.index[part]), epoch, view=0)
         found.append(model.features(model.normalise(crops)).float())
     return torch.cat(found)
 

@@ -24,7 +24,9 @@ Array = NDArray[Any]
 
 @dataclass
 class Observation:
-    """One modality's side of an epoch, by sample index; samples that the epoch leaves out have `seen` False.
+    """One modality's side of an epoch, by sample index; N is one more than the largest.
+
+    Samples that the epoch leaves out, and indices without a sample, have `seen` False.
 
     Attributes:
         anchors: L2-normalised [V, N, D].
@@ -129,7 +131,7 @@ def observe(
             others = pair if len(found) == 1 else [pair[1] if modality == "image" else pair[0]]
             if modality not in sides:
                 width = pair[0].shape[1]
-                sides[modality] = _empty(len(parts), len(others), stream.samples, width, fields)
+                sides[modality] = _empty(len(parts), len(others), stream.indices, width, fields)
             side = sides[modality]
             side.anchors[:, index], side.candidates[:, index] = np.stack(parts), np.stack(others)
             _record(side, seen, batch)

@@ -123,5 +123,6 @@ def run_retrieval(store: FeatureStore, tasks: list[RetrievalTask]) -> Findings:
                 predictions=entry,
             )
             # A query's prediction is the rank of its first right candidate; the truth is the best rank there is.
-            findings.predict(entry, np.arange(len(ranks)), ranks, np.ones_like(ranks))
+            index = split.index if way == "image-to-text" else np.arange(len(ranks))
+            findings.predict(entry, index, ranks, np.ones_like(ranks))
     return findings

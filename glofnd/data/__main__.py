@@ -21,6 +21,8 @@ from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 
 _MANY_FILES = 1000
+# Samples left out that are named on the terminal.
+_NAMED = 3
 
 
 def _reported(files: list[str], description: str) -> Iterable[str]:
@@ -85,11 +87,19 @@ def shard(config: dict[str, Any], name: str, split: str, raw: Path | None, out: 
         advice = entry.obtain or "leave `path` out to have it fetched"
         raise ValueError(f"datasets.{name}: {error.filename} is missing; {advice}") from error
     print(f"{name}/{split}: {manifest['samples']} pictures in {len(manifest['shards'])} shards")
+    if skipped := manifest.get("skipped"):
+        print(f"  left out {len(skipped)} bad samples: {_first_of(skipped)}")
     for field, count in manifest["false_negatives"].items():
         print(
             f"  pairs sharing {field}: {count['pairs']} ({100 * count['share']:.3f} % of all pairs; "
             f"{255 * count['share']:.2f} false negatives per anchor in a batch of 256)"
         )
+
+
+def _first_of(skipped: list[dict[str, Any]]) -> str:
+    """Where the first samples left out are, and why; the manifest lists all."""
+    named = [f"{entry['where']}: {entry['reason']}" for entry in skipped[:_NAMED]]
+    return "; ".join([*named, *(["..."] if len(skipped) > _NAMED else [])])
 
 
 def _block(text: str) -> dict[str, Any]:

@@ -85,8 +85,13 @@ def files(obtain: str = "") -> dict[str, Schema]:
 
 
 def picture_files(image_size: int, number: int, encoding: str = "jpg") -> dict[str, Schema]:
-    """The parameters of data sets that are photographs of any size."""
+    """The parameters of data sets that are photographs of any size, each a file or a member of one.
+
+    A sample that cannot be used makes sharding fail, or is left out where at most the share `max_skipped` is.
+    """
     return {
         **shards(image_size, number),
         "encoding": {"type": "string", "default": encoding, "enum": ["png", "jpg"]},
+        "bad_samples": {"type": "string", "default": "fail", "enum": ["fail", "skip"]},
+        "max_skipped": {"type": "number", "default": 0.01, "minimum": 0, "exclusiveMaximum": 1},
     }

@@ -35,7 +35,7 @@ class PictureReader:
         self.manifest = manifest
         self._shape = (manifest.channels, manifest.image_size, manifest.image_size)
         self._first = np.array([shard.first_index for shard in manifest.shards])
-        self.cached = manifest.samples * int(np.prod(self._shape)) <= cache_bytes
+        self.cached = manifest.indices * int(np.prod(self._shape)) <= cache_bytes
 
     def load(self) -> None:
         """Decode everything now, where it is kept in memory."""
@@ -54,18 +54,21 @@ class PictureReader:
 
     @cached_property
     def _cache(self) -> Pictures:
-        everything = np.empty((self.manifest.samples, *self._shape), np.uint8)
-        bar = Progress(len(everything), f"decoding {self.manifest.dataset}/{self.manifest.split}", "pictures")
-        for shard in self.manifest.shards:
-            chunk = np.arange(shard.first_index, shard.first_index + shard.samples)
+        everything = np.zeros((self.manifest.indices, *self._shape), np.uint8)
+        bar = Progress(self.manifest.samples, f"decoding {self.manifest.dataset}/{self.manifest.split}", "pictures")
+        index = self.manifest.index
+        for chunk in np.split(index, np.searchsorted(index, self._first[1:])):
             everything[chunk] = self._decoded(chunk)
-            bar.advance(shard.samples)
+            bar.advance(len(chunk))
         bar.close()
         return everything
 
     @cached_property
     def _caption_cache(self) -> list[list[str]]:
-        return self._texts(np.arange(self.manifest.samples))
+        texts: list[list[str]] = [[]] * self.manifest.indices
+        for index, lines in zip(self.manifest.index, self._texts(self.manifest.index), strict=True):
+            texts[index] = lines
+        return texts
 
     def _texts(self, index: Index) -> list[list[str]]:
         texts: list[list[str]] = [[]] * len(index)

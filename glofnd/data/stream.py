@@ -45,7 +45,7 @@ class Batch:
 
 
 class ShardStream:
-    """The samples of one split.
+    """The `samples` samples of one split, whose indices are below `indices`.
 
     Args:
         shards: folder with `manifest.json` and its tars.
@@ -87,10 +87,11 @@ class ShardStream:
             raise ValueError(f"{shards}: the pictures are in colour; channels=1 would lose it")
         if verify:
             verify_shards(self.manifest)
-        self.samples = self.manifest.samples
+        self.samples, self.indices = self.manifest.samples, self.manifest.indices
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.rank, self.world, self.drop_last, self.channels = rank, world, drop_last, channels
         self._labels = {field: torch.from_numpy(values) for field, values in self.manifest.labels.items()}
+        self._vacant = np.array([sample.index for sample in self.manifest.skipped], np.int64)
         self._reader = PictureReader(self.manifest, cache_bytes if cache else 0)
 
     @property
@@ -104,8 +105,9 @@ class ShardStream:
         self._reader.load()
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The epoch's order of all samples."""
-        return permutation(self.samples, seed=self.seed, epoch=epoch, stream=_ORDER)
+        """The epoch's order of all samples. Where some are left out of the shards, the order of the others stays."""
+        order = permutation(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
+        return order[~np.isin(order, self._vacant)] if len(self._vacant) else order
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """This rank's part of each batch of an epoch, from global batch `start_batch` on.
@@ -124,12 +126,12 @@ class ShardStream:
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
-        everything = np.arange(self.samples)
+        everything = self.manifest.index
         return self._read((everything[i : i + batch_size] for i in range(0, self.samples, batch_size)), None)
 
     def captions(self) -> list[list[str]] | None:
-        """All captions of every sample, by index, or `None` if the data set has none."""
-        return self._reader.captions(np.arange(self.samples)) if self.manifest.captions else None
+        """All captions of every sample, in the order of their indices, or `None` if the data set has none."""
+        return self._reader.captions(self.manifest.index) if self.manifest.captions else None
 
     def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[Batch]:
         workers = 0 if self._reader.cached else self.workers

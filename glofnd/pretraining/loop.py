@@ -173,6 +173,7 @@ def _metrics(run: Run, provenance: dict[str, Any]) -> dict[str, Any]:
             "seconds": round(sum(entry["seconds"] for entry in run.history), 3),
             "loss": run.history[-1]["loss"],
             "samples": run.stream.samples,
+            "skipped": len(run.stream.manifest.skipped),
             "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
             "processes": run.team.size,
         },

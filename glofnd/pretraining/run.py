@@ -13,7 +13,7 @@ from torch import Tensor
 from glofnd import checkpoint
 from glofnd.counter_random import step_seed
 from glofnd.data.stream import Batch, ShardStream
-from glofnd.detectors import build_detector
+from glofnd.detectors import Detector, build_detector
 from glofnd.encoders import build_model
 from glofnd.encoders.batch_norm import synchronise
 from glofnd.objectives import build_objective
@@ -119,7 +119,7 @@ class Run:
         self.model = build_model(config).to(self.device).to(memory_format=layout).train()
         if team.ranks is not None:
             synchronise(self.model, team.ranks)
-        self.objective = objective_of(config, self.stream.samples).to(self.device).train()
+        self.objective = objective_of(config, self.stream.indices).to(self.device).train()
         self.optimiser = build_optimiser(self.model, self.objective, self.training)
         self.views = TwoViews(**config["views"], seed=config["seed"])
         self.epoch, self.batch, self.history = 0, 0, list[dict[str, Any]]()
@@ -230,10 +230,17 @@ class Run:
         seen = self.objective.inspect(first, second, index, labels=labels, epoch=self.epoch)
         self.record.add_inspection(seen, labels)
 
+    def _learned(self, detector: Detector) -> Tensor | None:
+        """The detector's thresholds, without those of samples left out of the shards, which never learn."""
+        thresholds = detector.thresholds
+        if thresholds is None or thresholds.ndim == 0:
+            return thresholds
+        return thresholds[torch.from_numpy(self.stream.manifest.index).to(thresholds.device)]
+
     def close_epoch(self) -> None:
         """Enter the epoch's record into the history and go to the next."""
         started = self.epoch >= self.config["detector"].get("start_update", 0)
-        thresholds = {name: d.thresholds if started else None for name, d in self.objective.detectors.items()}
+        thresholds = {name: self._learned(d) if started else None for name, d in self.objective.detectors.items()}
         samples = self.stream.batches_per_epoch * self.training["batch_size"]
         lr = self.optimiser.param_groups[0]["lr"]
         self.history.append(self.record.close(self.epoch, lr, samples, thresholds))

@@ -32,7 +32,8 @@ class Tokens(list):
 class Stream:
     class manifest:  # noqa: N801
         classes = {"label": ["t_shirt", "trouser", "dress", "bag"]}  # noqa: RUF012
-        labels = {"label": np.array([0, 1, 3, 3])}  # noqa: RUF012
+        labels = {"label": np.array([0, 1, -1, 3, 3])}  # noqa: RUF012
+        index = np.array([0, 1, 3, 4])
 
 
 def test_class_prompts_equal_open_clips():

@@ -17,11 +17,15 @@ __all__ = ["Making", "Source", "making"]
 
 @dataclass(frozen=True)
 class Source:
-    """A data set with its licence and origin, from its shard manifest, and the credits its licence asks for."""
+    """A data set with its licence and origin, from its shard manifest, and the credits its licence asks for.
+
+    `skipped` are the samples left out as bad, each with where it is and why.
+    """
 
     dataset: str
     split: str
     samples: int
+    skipped: list[str]
     licence: str
     origin: str
     credits: str
@@ -142,6 +146,7 @@ def _sources(results: Results) -> list[Source]:
                     dataset,
                     split,
                     int(manifest["samples"]),
+                    [f"{entry['where']}: {entry['reason']}" for entry in manifest.get("skipped", [])],
                     _flat(manifest.get("licence") or "not stated"),
                     _origin(source),
                     credits_file.read_text(encoding="utf-8").strip() if credits_file.is_file() else "",

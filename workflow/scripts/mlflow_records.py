@@ -70,10 +70,12 @@ def _final_metrics(results: dict[str, Any]) -> Iterator[tuple[str, float, int]]:
 
 def _tags(training: dict[str, Any] | None, results: dict[str, Any], checkpoint: Path) -> dict[str, str]:
     source = (training or next(iter(results.values()), {})).get("provenance") or {}
-    tags = {f"provenance.{name}": value for name, value in _flat(source) if value is not None}
+    tags: dict[str, Any] = {f"provenance.{name}": value for name, value in _flat(source) if value is not None}
     tags |= {f"protocol.{name}": result["protocol"] for name, result in results.items()}
     if source.get("git_commit"):
         tags["mlflow.source.git.commit"] = source["git_commit"]
+    if skipped := (training or {}).get("training", {}).get("skipped"):
+        tags["data.skipped"] = skipped
     if checkpoint.is_file():
         tags["checkpoint"] = str(checkpoint)
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}

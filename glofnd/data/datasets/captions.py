@@ -6,35 +6,64 @@ pictures carry the same captions they are false negatives of each other: that is
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from glofnd.data.bad_samples import BadSampleError, BadSamples
 from glofnd.data.datasets.pictures import square_file
 from glofnd.data.datasets.tree import inside, read_lines
+from glofnd.data.manifest import NO_LABEL
 from glofnd.data.split import Split
-from glofnd.files import read_json
 
-__all__ = ["caption_field", "coco_captions", "flickr30k", "lines_of"]
+__all__ = ["LARGEST_CAPTION", "caption_field", "checked_captions", "coco_captions", "flickr30k"]
 
-Captioned = list[tuple[Path, list[str]]]
+Captioned = list[tuple[Path, list[object]]]
+
+LARGEST_CAPTION = 2**12
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Karpathy's `restval` are the pictures of COCO's val2014 that are in neither val nor test; everybody trains on them.
 _KARPATHY = {"train": {"train", "restval"}, "val": {"val"}, "test": {"test"}}
 
 
-def lines_of(text: str) -> list[str]:
-    """The captions in a text, one a line, with single spaces; empty lines are none."""
-    return [line for part in text.split("\n") if (line := " ".join(part.split()))]
+def checked_captions(texts: Iterable[object], where: object) -> list[str]:
+    """The captions of one picture, each on one line with single spaces; empty ones are none.
+
+    Raises:
+        BadSampleError: one is no text, or longer than `LARGEST_CAPTION`, or none is left.
+    """
+    found = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise BadSampleError(where, f"a caption is no text but {type(text).__name__}")
+        if len(text) > LARGEST_CAPTION:
+            raise BadSampleError(where, f"a caption has {len(text)} characters (at most {LARGEST_CAPTION})")
+        if "\0" in text or _SURROGATE.search(text):
+            raise BadSampleError(where, "a caption has a zero byte or half a character in it, so it is no text")
+        if line := " ".join(text.split()):
+            found.append(line)
+    if not found:
+        raise BadSampleError(where, "the caption is empty")
+    return found
 
 
 def caption_field(captions: Sequence[Sequence[str]]) -> tuple[list[str], list[int]]:
-    """The label field `caption`: pictures with the same captions have the same label. (names, labels)."""
+    """The label field `caption`: pictures with the same captions have the same label, those without have none.
+
+    Returns:
+        names, labels.
+    """
     numbers: dict[str, int] = {}
     names: list[str] = []
     labels = []
     for lines in captions:
+        if not lines:
+            labels.append(NO_LABEL)
+            continue
         number = numbers.setdefault("\n".join(lines), len(numbers))
         if number == len(names):
             names.append(lines[0])
@@ -45,11 +74,19 @@ def caption_field(captions: Sequence[Sequence[str]]) -> tuple[list[str], list[in
 def _split(found: Captioned, where: Path, split: str, parameters: dict[str, Any]) -> Split:
     if not found:
         raise ValueError(f"{where}: has no pictures of the split {split!r}")
-    found = sorted(found)
-    captions = [lines[: parameters["captions_per_picture"]] for _, lines in found]
-    for (path, _), lines in zip(found, captions, strict=True):
-        if not lines:
-            raise ValueError(f"{where}: no caption for {path.name}")
+    bad, seen = BadSamples.of(parameters), set[Path]()
+    found = sorted(found, key=lambda picture: picture[0])
+    captions = []
+    for index, (path, texts) in enumerate(found):
+        lines, name = list[str](), f"{where}: {path.name}"
+        try:
+            if path in seen:
+                raise BadSampleError(name, "is listed twice")
+            lines = checked_captions(texts, name)
+        except BadSampleError as problem:
+            bad.meet(index, problem)
+        seen.add(path)
+        captions.append(lines[: parameters["captions_per_picture"]])
     names, labels = caption_field(captions)
     return Split(
         classes={"caption": names},
@@ -59,11 +96,8 @@ def _split(found: Captioned, where: Path, split: str, parameters: dict[str, Any]
         channels=3,
         captions=captions,
         extension=parameters["encoding"],
+        bad_samples=bad,
     )
-
-
-def _cleaned(texts: Iterable[Any]) -> list[str]:
-    return [" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()]
 
 
 def _safe(root: Path, name: object, where: Path) -> Path:
@@ -74,14 +108,21 @@ def _safe(root: Path, name: object, where: Path) -> Path:
     return root / path
 
 
+def _annotations(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); get it again") from error
+
+
 def _karpathy(path: Path, images: Path, split: str) -> Captioned:
     """Pictures and captions of one split of `dataset_coco.json` or `dataset_flickr30k.json`."""
-    content = read_json(path)
+    content = _annotations(path)
     try:
         return [
             (
                 _safe(images / entry.get("filepath", ""), entry["filename"], path),
-                _cleaned(sentence["raw"] for sentence in entry["sentences"]),
+                [sentence["raw"] for sentence in entry["sentences"]],
             )
             for entry in content["images"]
             if entry["split"] in _KARPATHY[split]
@@ -92,12 +133,12 @@ def _karpathy(path: Path, images: Path, split: str) -> Captioned:
 
 def _coco(path: Path, images: Path) -> Captioned:
     """Pictures and captions of `captions_{train,val}{2014,2017}.json`, captions in the order of their ids."""
-    content = read_json(path)
+    content = _annotations(path)
     try:
         names = {entry["id"]: _safe(images, entry["file_name"], path) for entry in content["images"]}
-        texts: dict[int, list[str]] = {number: [] for number in names}
+        texts: dict[int, list[object]] = {number: [] for number in names}
         for entry in sorted(content["annotations"], key=lambda entry: entry["id"]):
-            texts[entry["image_id"]] += _cleaned([entry["caption"]])
+            texts[entry["image_id"]].append(entry["caption"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: is not COCO's caption format ({type(error).__name__}: {error})") from error
     return [(names[number], lines) for number, lines in texts.items()]
@@ -124,14 +165,14 @@ def coco_captions(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
 def _tokens(path: Path, listing: Path, images: Path) -> Captioned:
     """Flickr30k's own `results_20130124.token` (`<file>#<n> TAB <caption>`), for the pictures of a list."""
     wanted = {Path(name).stem for name in read_lines(listing)}
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, list[object]] = {}
     for number, line in enumerate(read_lines(path), start=1):
         name, tab, caption = line.partition("\t")
         file, mark, _ = name.rpartition("#")
         if not tab or not mark:
             raise ValueError(f"{path}: line {number}: {line[:60]!r} is not `<file>#<number> TAB <caption>`")
         if Path(file).stem in wanted:
-            texts.setdefault(file, []).extend(lines_of(caption))
+            texts.setdefault(file, []).append(caption)
     if missing := sorted(wanted - {Path(file).stem for file in texts}):
         raise ValueError(f"{path}: has no captions of {missing[0]!r}, which {listing.name} lists")
     return [(_safe(images, file, path), lines) for file, lines in texts.items()]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from glofnd.data.bad_samples import printable
 from glofnd.data.datasets.pictures import SUFFIXES
 from glofnd.data.datasets.subsets import held_out, published
 from glofnd.data.datasets.tree import files_split, read_lines
@@ -32,8 +33,18 @@ def read_class_list(path: Path) -> dict[str, str]:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Folders below `root` that are not hidden, by name."""
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    """Folders below `root` that are not hidden, by name.
+
+    Raises:
+        ValueError: for one whose name is no text, and so no name of a class.
+    """
+    found = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    for folder in found:
+        try:
+            folder.name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{printable(folder)}: the name of this folder is not UTF-8; rename it") from error
+    return found
 
 
 def _root(raw: Path, parameters: dict[str, Any], split: str) -> Path:
@@ -61,7 +72,8 @@ def _classes(raw: Path, root: Path, parameters: dict[str, Any]) -> dict[str, str
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("**/*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+    # A link to nothing or a named pipe is met when it is read: it would be missed here.
+    return (path for path in sorted(folder.glob("**/*")) if path.suffix.lower() in SUFFIXES and not path.is_dir())
 
 
 def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:

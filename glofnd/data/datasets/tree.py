@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from glofnd.data.bad_samples import BadSampleError, BadSamples
 from glofnd.data.datasets.pictures import square_file
 from glofnd.data.split import Split
 
@@ -43,8 +44,17 @@ def plain_name(name: str) -> str:
 
 
 def read_names(path: Path) -> list[str]:
-    """Class names, one a line, in the order of their numbers."""
-    return [plain_name(line) for line in read_lines(path)]
+    """Class names, one a line, in the order of their numbers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: naming the file, when it is not UTF-8, has no names, or an empty line between them, which would move
+            the numbers of those below.
+    """
+    names = [plain_name(line) for line in read_lines(path)]
+    if not all(line.strip() for line in path.read_text(encoding="utf-8-sig").strip().splitlines()):
+        raise ValueError(f"{path}: has an empty line between names; remove it, or name that class")
+    return names
 
 
 def files_split(
@@ -54,8 +64,17 @@ def files_split(
     chosen: npt.NDArray[np.int64],
     parameters: dict[str, Any],
 ) -> Split:
-    """The chosen ones of picture files, made square and stored as `parameters["encoding"]`."""
+    """The chosen ones of picture files, made square and stored as `parameters["encoding"]`.
+
+    Raises:
+        ValueError: a picture is listed twice.
+    """
     extension = parameters["encoding"]
+    bad, seen = BadSamples.of(parameters), set[Path]()
+    for index, position in enumerate(chosen):
+        if paths[position] in seen:
+            bad.meet(index, BadSampleError(paths[position], "is listed twice"))
+        seen.add(paths[position])
     return Split(
         classes=classes,
         labels={field: [values[position] for position in chosen] for field, values in labels.items()},
@@ -63,4 +82,5 @@ def files_split(
         encode=partial(square_file, parameters["image_size"], extension),
         channels=3,
         extension=extension,
+        bad_samples=bad,
     )

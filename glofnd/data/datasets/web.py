@@ -7,56 +7,61 @@ of `.json`. `label_from` and `captions_from` say where: `cls`, `txt`, `json.<key
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.datasets.captions import caption_field, lines_of
+from glofnd.data.bad_samples import BadSampleError, BadSamples, printable
+from glofnd.data.datasets.captions import caption_field, checked_captions
 from glofnd.data.datasets.pictures import squared
-from glofnd.data.datasets.tar_index import Member, Members, Sample, picture_bytes, samples_of
+from glofnd.data.datasets.tar_index import Member, Members, Sample, member_name, picture_bytes, samples_of
 from glofnd.data.datasets.tree import plain_name, read_names
+from glofnd.data.manifest import NO_LABEL
 from glofnd.data.split import Split
 from glofnd.progress import progress
 
 __all__ = ["build"]
 
+_NUMBER = re.compile("[0-9]{1,9}")
+
 
 def _square(size: int, extension: str, member: Member) -> bytes:
-    where, data = picture_bytes(member)
-    return squared(data, size, extension, where)
+    try:
+        return squared(picture_bytes(member), size, extension, "")
+    except BadSampleError as problem:
+        raise BadSampleError(member_name(member), problem.reason) from problem
 
 
 def _value(sample: Sample, source: str) -> Any:
     """What `source` names of a sample: the text of a member, or the value of a key of its JSON.
 
     Raises:
-        ValueError: naming tar and sample.
+        BadSampleError: it has none.
     """
     extension, _, key = source.partition(".")
     if extension not in sample.texts:
-        raise ValueError(f"{sample.where}: has no .{extension}")
+        raise BadSampleError(sample.where, f"has no .{extension}")
     try:
         text = sample.texts[extension].decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{sample.where}: its .{extension} is not UTF-8 ({error})") from error
+        raise BadSampleError(sample.where, f"its .{extension} is not UTF-8 ({error})") from error
     if not key:
         return text
     try:
         return json.loads(text)[key]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{sample.where}: its .{extension} has no {key!r} ({error})") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadSampleError(sample.where, f"its .{extension} has no {key!r} ({error})") from error
 
 
 def _label(sample: Sample, source: str, numbers: dict[str, int]) -> int:
-    value = _value(sample, source)
-    text = str(value).strip()
-    try:
-        number = int(text)
-    except ValueError:
-        number = numbers.get(plain_name(text), -1)
+    text = str(_value(sample, source)).strip()
+    # Not every text that `int` reads is meant as a number: 1_0 is a name.
+    number = int(text) if _NUMBER.fullmatch(text) else numbers.get(plain_name(text), NO_LABEL)
     if not 0 <= number < len(numbers):
-        raise ValueError(
-            f"{sample.where}: {source} is {value!r}, neither one of the {len(numbers)} classes nor its number"
+        raise BadSampleError(
+            sample.where,
+            f"{source} is {text[:60]!r}, neither one of the {len(numbers)} classes nor its number",
         )
     return number
 
@@ -64,10 +69,20 @@ def _label(sample: Sample, source: str, numbers: dict[str, int]) -> int:
 def _captions(sample: Sample, source: str) -> list[str]:
     value = _value(sample, source)
     texts = value if isinstance(value, list) else [value]
-    found = [line for text in texts if isinstance(text, str) for line in lines_of(text)]
-    if not found:
-        raise ValueError(f"{sample.where}: the caption is empty")
-    return found
+    lines = (line for text in texts for line in (text.split("\n") if isinstance(text, str) else [text]))
+    return checked_captions(lines, sample.where)
+
+
+def _taken(sample: Sample, label_from: str, captions_from: str, numbers: dict[str, int]) -> tuple[int, list[str]]:
+    """Class (`NO_LABEL` where none is asked for) and captions of a sample.
+
+    Raises:
+        BadSampleError: naming tar and sample, or member, for what is missing or malformed.
+    """
+    if sample.problem is not None:
+        raise sample.problem
+    label = _label(sample, label_from, numbers) if label_from else NO_LABEL
+    return label, _captions(sample, captions_from) if captions_from else []
 
 
 def _class_names(root: Path, parameters: dict[str, Any]) -> list[str]:
@@ -86,7 +101,9 @@ def _class_names(root: Path, parameters: dict[str, Any]) -> list[str]:
 def _tars(root: Path, pattern: str, split: str) -> list[Path]:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise ValueError(f"{split}: the pattern {pattern!r} must lie below `path`")
-    tars = sorted(path for path in root.glob(pattern) if path.is_file())
+    tars = sorted(root.glob(pattern))
+    if strange := [path for path in tars if not path.is_file()]:
+        raise ValueError(f"{printable(strange[0])}: is no plain file, but {pattern!r} of `{split}` matches it")
     if not tars:
         raise ValueError(f"{root}: no file matches {pattern!r}; set `path` and `{split}` of the data set")
     return tars
@@ -96,7 +113,7 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """One split: the tars that the pattern `parameters[split]` matches, by name, and the samples of each in its order.
 
     Raises:
-        ValueError: naming tar and sample, for whatever is missing or malformed.
+        ValueError: naming tar and sample, for whatever is missing or malformed and not to be left out.
     """
     label_from, captions_from = parameters["label_from"], parameters["captions_from"]
     sources = [source for source in (label_from, captions_from) if source]
@@ -106,16 +123,17 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     numbers = {name: number for number, name in enumerate(names)}
     tars = _tars(raw, parameters[split], split)
     wanted = sorted({source.partition(".")[0] for source in sources})
-    pictures, classes, captions = Members(), [], []
+    pictures, classes, captions, bad = Members(), list[int](), list[list[str]](), BadSamples.of(parameters)
     for path in progress(tars, len(tars), f"reading {split}", "tars"):
         for sample in samples_of(path, wanted):
-            pictures.add(path, *sample.picture)
-            if label_from:
-                classes.append(_label(sample, label_from, numbers))
-            if captions_from:
-                captions.append(_captions(sample, captions_from))
-    if not len(pictures):
-        raise ValueError(f"{tars[0]}: no samples in the {len(tars)} tars that match {parameters[split]!r}")
+            label, lines = NO_LABEL, list[str]()
+            try:
+                label, lines = _taken(sample, label_from, captions_from, numbers)
+            except BadSampleError as problem:
+                bad.meet(len(pictures), problem)
+            pictures.add(path, sample.picture or (0, 0, 0))
+            classes.append(label)
+            captions.append(lines)
     all_names, labels = {}, {}
     if label_from:
         all_names["label"], labels["label"] = names, classes
@@ -129,4 +147,5 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         channels=3,
         captions=captions if captions_from else None,
         extension=parameters["encoding"],
+        bad_samples=bad,
     )

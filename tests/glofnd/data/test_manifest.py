@@ -1,17 +1,8 @@
-import json
-
 import pytest
-from tiny_data import tiny_split, write
+from tiny_data import edit_manifest, tiny_split, write
 
 from glofnd.data.manifest import ManifestError, read_manifest, verify_shards
 from glofnd.files import sha256
-
-
-def edit(folder, change):
-    path = folder / "manifest.json"
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_reads_what_was_written(shards):
@@ -49,8 +40,8 @@ def _duplicate(content):
         (lambda c: c["labels"]["label"].__setitem__(7, -1), "sample 7 has label -1, out of range"),
         (lambda c: c["labels"]["label"].pop(), "labels of 'label' are not 22 integers"),
         (lambda c: c["classes"].pop("half"), "label field 'half' has no class names"),
-        (_shard(1, "first_index", 9), r"shard 1 \(000001.tar\): first_index is 9, but 8 samples"),
-        (_shard(2, "offsets", [[0, 1]]), r"000002.tar\): offsets are not 7 rows of 4"),
+        (_shard(1, "first_index", 9), r"shard 1 \(000001.tar\): first_index is 9, but 8 indices"),
+        (_shard(2, "offsets", [[0, 1]]), r"000002.tar\): offsets are not 1 rows of 4 integers"),
         (_shard(0, "bytes", 600), r"000000.tar\): an offset lies outside the file's 600 bytes"),
         (_shard(0, "file", "../000000.tar"), "lies beside its manifest"),
         (_duplicate, "sample 000000003 overlaps the one before it"),
@@ -59,7 +50,7 @@ def _duplicate(content):
     ],
 )
 def test_damaged_manifests_are_refused_by_name(shards, change, message):
-    edit(shards, change)
+    edit_manifest(shards, change)
     with pytest.raises(ManifestError, match=message) as caught:
         read_manifest(shards)
     assert str(shards / "manifest.json") in str(caught.value)
@@ -91,6 +82,6 @@ def test_a_member_with_another_key_is_refused(tmp_path):
     write(tiny_split(), tmp_path)
     path = tmp_path / "000000.tar"
     path.write_bytes(path.read_bytes().replace(b"000000004.png", b"000000003.png"))
-    edit(tmp_path, _shard(0, "sha256", sha256(path)))
+    edit_manifest(tmp_path, _shard(0, "sha256", sha256(path)))
     with pytest.raises(ManifestError, match=r"000000.tar: member '000000003.png' stands where sample 000000004"):
         verify_shards(read_manifest(tmp_path))

@@ -201,7 +201,7 @@ def test_coco_captions(tmp_path):
         ("[]", "is not Karpathy's format"),
         ('{"images": [{"filename": "x.jpg"}]}', "is not Karpathy's format"),
         ('{"images": [{"filename": "../x", "split": "test", "sentences": []}]}', r"file name '../x' is refused"),
-        ('{"images": [{"filename": "x", "split": "test", "sentences": [{"raw": " "}]}]}', "no caption for x"),
+        ('{"images": [{"filename": "x", "split": "test", "sentences": [{"raw": " "}]}]}', "x: the caption is empty"),
         ('{"images": []}', "has no pictures of the split 'test'"),
     ],
 )

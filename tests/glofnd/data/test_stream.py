@@ -1,10 +1,9 @@
-import json
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
-from tiny_data import tiny_split, write
+from tiny_data import edit_manifest, tiny_split, write
 
 from glofnd.data.manifest import ManifestError
 from glofnd.data.stream import ShardStream
@@ -135,9 +134,7 @@ def _refreshed(shards, change):
     """Change a tar and make the manifest agree with it."""
     path = shards / "000001.tar"
     path.write_bytes(change(path.read_bytes()))
-    manifest = json.loads((shards / "manifest.json").read_text())
-    manifest["shards"][1]["sha256"] = sha256(path)
-    (shards / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(shards, lambda content: content["shards"][1].__setitem__("sha256", sha256(path)))
 
 
 @pytest.mark.parametrize("cache", [True, False])
@@ -155,8 +152,7 @@ def test_a_caption_that_is_no_text_is_named(shards):
 
 
 def test_a_picture_of_another_size_is_named(shards):
-    manifest = json.loads((shards / "manifest.json").read_text())
-    (shards / "manifest.json").write_text(json.dumps({**manifest, "image_size": 16}))
+    edit_manifest(shards, lambda content: content.__setitem__("image_size", 16))
     with pytest.raises(ManifestError, match=r"000000.tar: sample 000000000: the picture is 8 x 8, not 16 square"):
         list(ShardStream(shards, batch_size=4, seed=1).in_order(4))
 

@@ -1,6 +1,7 @@
 """Tiny pictures, idx files and shards for the tests of glofnd.data."""
 
 import io
+import json
 
 import numpy as np
 from PIL import Image
@@ -35,3 +36,12 @@ def tiny_split(samples=22, channels=3, captions=True):
 def write(split, out, shards=3):
     head = {"dataset": "tiny", "split": "train", "image_size": 8}
     return write_shards(split, out, shards=shards, head=head, tail={"licence": "CC0", "source": {}, "config": {}})
+
+
+def edit_manifest(folder, change):
+    """Change what a manifest says; without its checksum, so that what reads it sees the change."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    change(content)
+    path.write_text(json.dumps(content))
