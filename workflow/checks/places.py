@@ -30,8 +30,6 @@ def _spelling(text: str) -> str | None:
         return "begins or ends with a blank or has a line break; choose another name"
     if text.startswith("~"):
         return "there is no such user whose home folder it could be"
-    if text.startswith("-"):
-        return "begins with a dash, as options of commands do; choose another name, or write the whole path"
     if text in (".", "/") or ".." in PurePosixPath(text).parts[-1:]:
         return "name a folder below it"
     if any(len(part.encode()) > 200 for part in PurePosixPath(text).parts):
