@@ -38,6 +38,13 @@ class _Strict(_Loader):  # type: ignore[misc]
             first[name] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            problem = str(error).partition(";")[0]
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
 
 def _text(path: Path) -> str:
     try:
@@ -69,7 +76,7 @@ def _why(error: Exception, text: str) -> str:
         return f"line {line + 1}, column {column + 1}: {problem}"
     if isinstance(error, yaml.reader.ReaderError):
         return f"{error.reason} (the character at position {error.position})"
-    return "is nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+    return "is nested too deeply"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def read_config(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
         found = yaml.load(text, Loader=_Strict)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ConfigFileError(one_line(f"{path}: {_why(error, text)}")) from None
     if found is None:
         raise ConfigFileError(f"{path}: is empty; a config holds keys and values")

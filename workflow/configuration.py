@@ -18,7 +18,7 @@ from typing import Any
 from glofnd.failures import BAD_INPUT
 from workflow.checks import contradictions
 from workflow.config_file import unreadable
-from workflow.schema import filled, problems, typed
+from workflow.schema import filled, problems, typed, without
 from workflow.values import one_line, shown, unmanageable
 from workflow.vocabulary import PAPER, PROTOCOLS, schema_for
 
@@ -62,9 +62,11 @@ def resolve(config: Config, files: bool = True) -> Config:
     chosen = _chosen(config)
     schema, unknown = schema_for(chosen)
     chosen = typed(chosen, schema)
-    found = [*unknown, *problems(chosen, schema)]
+    broken = problems(chosen, schema)
     complete = filled(chosen, schema)
-    found += contradictions(complete, bool(found), files)
+    found = [*unknown, *(problem.line for problem in broken)]
+    usable = without(complete, (problem.place for problem in broken)) if broken else complete
+    found += contradictions(usable, bool(found), files)
     if found:
         raise ConfigError(found)
     resolved: Config = complete

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from workflow.values import key_of, shown, strange
 
-__all__ = ["filled", "nearest", "problems", "typed"]
+__all__ = ["Problem", "filled", "nearest", "problems", "typed", "without"]
 
 Schema = dict[str, Any]
 
@@ -36,6 +36,8 @@ _LIMITS = {
 
 
 _LISTED = 30
+# The largest integer of 32 bits bounds what has no bound of its own; that is no advice.
+_TECHNICAL = 2**31 - 1
 
 
 def nearest(word: object, choices: Sequence[str]) -> str:
@@ -74,14 +76,16 @@ def _explain(error: ValidationError) -> Iterator[str]:
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
             low = schema.get("exclusiveMinimum", schema.get("minimum"))
             high = schema.get("exclusiveMaximum", schema.get("maximum"))
-            both = f" (between {low} and {high})" if low is not None and high is not None else ""
+            both = f" (between {low} and {high})" if low is not None and high not in (None, _TECHNICAL) else ""
             yield f"{key}: must be {_LIMITS[error.validator]} {rule}{both}, not {shown(value)}"
         case "multipleOf":
             yield f"{key}: must be a multiple of {rule}, not {shown(value)}"
         case "minItems" | "maxItems" if schema.get("minItems") == schema.get("maxItems"):
             yield f"{key}: needs exactly {rule} entries, has {len(value)}"
         case "minItems" | "minProperties":
-            yield f"{key}: needs at least {rule} {'entry' if rule == 1 else 'entries'}, has {len(value)}"
+            advice = schema.get("description", "")
+            entries = "entry" if rule == 1 else "entries"
+            yield f"{key}: needs at least {rule} {entries}, has {len(value)}{'; ' * bool(advice)}{advice}"
         case "minLength":
             yield f"{key}: must not be empty{'; ' * ('description' in schema)}{schema.get('description', '')}"
         case "maxItems":
@@ -95,12 +99,45 @@ def _explain(error: ValidationError) -> Iterator[str]:
             yield f"{key}: {schema.get('description', error.message)}, not {shown(value)}"
 
 
-def problems(value: object, schema: Schema) -> list[str]:
-    """Everything in `value` that breaks `schema`, one line each, in the order of the document."""
+# What breaks one of these can still be looked at: a part is missing, there is one too many, or a key has a bad name.
+_USABLE = ("required", "additionalProperties", "pattern")
+
+
+class Problem(NamedTuple):
+    """Something wrong: one line, and the place whose value cannot be used; None where a part is missing or extra."""
+
+    line: str
+    place: tuple[str | int, ...] | None
+
+
+def problems(value: object, schema: Schema) -> list[Problem]:
+    """Everything in `value` that breaks `schema`, in the order of the document."""
     if found := list(strange(value)):
-        return found
+        return [Problem(f"{key_of(place)}: {what}", place) for place, what in found]
     errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
-    return [line for error in errors for line in _explain(error)]
+    return [
+        Problem(line, None if error.validator in _USABLE else tuple(error.absolute_path))
+        for error in errors
+        for line in _explain(error)
+    ]
+
+
+def without(value: Any, places: Iterable[tuple[str | int, ...] | None]) -> Any:
+    """A copy of nested mappings and lists with None at some places; a list that has one is None as a whole."""
+    rest = deepcopy(value)
+    for place in places:
+        path = list(place or ())
+        while path and isinstance(path[-1], int):
+            path.pop()
+        inner = rest
+        for part in path[:-1]:
+            try:
+                inner = inner[part]
+            except (LookupError, TypeError):
+                inner = None
+        if path and isinstance(inner, dict):
+            inner[path[-1]] = None
+    return rest
 
 
 _WORDS: dict[str, tuple[str, Any]] = {

@@ -51,7 +51,7 @@ def one_line(text: str) -> str:
     return plain if len(plain) <= _LINE else f"{plain[:_LINE]}..."
 
 
-def key_of(path: Sequence[object]) -> str:
+def key_of(path: Sequence[str | int]) -> str:
     """A place in the config, as messages name it: `experiments.emoji.evaluations.linear[0]`."""
     text = ""
     for part in path:
@@ -90,15 +90,16 @@ def _leaf(value: object) -> str | None:
     return f"{shown(value)} is {kind}; put it in quotes" if isinstance(value, datetime.date) else f"is {kind}"
 
 
-def strange(value: object, path: tuple[object, ...] = ()) -> Iterator[str]:
-    """One line for all that YAML can say and JSON, or a 32-bit float, cannot: dates, keys that are no text, NaN."""
+def strange(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where YAML says what JSON, or a 32-bit float, cannot (a date, a key that is no text, NaN), and what is wrong."""
     if isinstance(value, dict):
         for key, item in value.items():
+            name = key if isinstance(key, str) else shown(key)
             if not isinstance(key, str):
-                yield f"{key_of((*path, str(key)))}: the key is not a text; put it in quotes"
-            yield from strange(item, (*path, str(key)))
+                yield (*path, name), "the key is not a text; put it in quotes"
+            yield from strange(item, (*path, name))
     elif isinstance(value, list):
         for position, item in enumerate(value):
             yield from strange(item, (*path, position))
     elif (problem := _leaf(value)) is not None:
-        yield f"{key_of(path)}: {problem}"
+        yield path, problem

@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from glofnd.data.emoji_groups import GROUPS
 from glofnd.data.entry import Dataset, Source, files, limited, names, picture_files, samples, shards
 from glofnd.data.published import PUBLISHED, PUBLISHED_SOURCES
 
@@ -82,8 +83,8 @@ DATASETS: dict[str, Dataset] = {
         download=20_825_414,
         parameters={
             **shards(),
-            "groups": names(),
-            "subgroups": names(),
+            "groups": names(*GROUPS),
+            "subgroups": names(*(subgroup for group in GROUPS.values() for subgroup in group)),
             "min_vendors": {"type": "integer", "default": 6, "minimum": 1, "maximum": 7},
             "max_concepts": {"type": ["integer", "null"], "default": 500, "minimum": 2},
             "skin_tones": {"type": "boolean", "default": True},

@@ -72,9 +72,9 @@ def limited() -> Schema:
     return {"type": ["integer", "null"], "default": None, "minimum": 1}
 
 
-def names() -> Schema:
-    """A list of names, none by default."""
-    return {"type": "array", "default": [], "items": {"type": "string"}, "uniqueItems": True}
+def names(*known: str) -> Schema:
+    """A list of some of these names, none by default."""
+    return {"type": "array", "default": [], "items": {"type": "string", "enum": list(known)}, "uniqueItems": True}
 
 
 def files(obtain: str = "") -> dict[str, Schema]:

@@ -28,9 +28,9 @@ def contradictions(config: Config, already_broken: bool, files: bool = True) -> 
     """Every problem between keys, one line each.
 
     Args:
-        config: with defaults filled in.
-        already_broken: the schema has found problems; then a part may lack what a check needs, and that check is left
-            out (its part is named by the schema's message already).
+        config: with defaults filled in, and None for values that break the schema.
+        already_broken: there are such; then a part may not be what a check needs, and that check is left out (its
+            part is named by the schema's message already).
         files: also look whether the user's own files are there.
     """
     checks: list[Check] = [partial(check, config) for check in _WHOLE]

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from glofnd.data.catalogue import DATASETS, Dataset, configured
+from glofnd.data.emoji_groups import GROUPS
 from workflow.grid import Grid
 from workflow.plan.jobs import splits_read
 from workflow.schema import nearest
@@ -45,6 +46,10 @@ def _pattern(text: str) -> str | None:
 def block(config: Config, label: str) -> Iterator[str]:
     """Parameters of one data set against each other."""
     given = config["datasets"][label]
+    if given["dataset"] == "emoji" and given["groups"] and given["subgroups"]:
+        inside = [subgroup for group in given["groups"] for subgroup in GROUPS[group]]
+        if not set(inside) & set(given["subgroups"]):
+            yield f"datasets.{label}.subgroups: none of them is in groups, whose subgroups are {', '.join(inside)}"
     if given["dataset"] == _TARS and not (given["label_from"] or given["captions_from"]):
         yield f"datasets.{label}: neither label_from nor captions_from is set; a sample needs a class or captions"
     if DATASETS[given["dataset"]].target.endswith(".web:build"):
@@ -85,8 +90,12 @@ def files(config: Config, label: str) -> Iterator[str]:
                 yield f"{where}.{split}: there is no folder {shown(given[split])} in {given['path']}"
 
 
-def reference(config: Config, where: str, dataset: str, splits: dict[str, str], label: str | None) -> Iterator[str]:
+def reference(
+    config: Config, where: str, dataset: str | None, splits: dict[str, str], label: str | None
+) -> Iterator[str]:
     """A data set of the config, splits it has and a label field it has; `splits` maps the key to the split."""
+    if dataset is None:
+        return
     if dataset not in config["datasets"]:
         yield f"{where}.dataset: {shown(dataset)} is not in datasets; {nearest(dataset, list(config['datasets']))}"
         return

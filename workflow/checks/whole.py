@@ -16,12 +16,8 @@ Config = dict[str, Any]
 
 def seeds(config: Config) -> Iterator[str]:
     """Tests over seeds need two."""
-    seeds = config["seeds"]
-    if config["significance"] is not None and len(seeds) < 2:
-        yield (
-            f"seeds: significance needs at least 2 seeds, there {'is' if len(seeds) == 1 else 'are'} {len(seeds)}; "
-            "add a seed or set significance: null"
-        )
+    if config["significance"] is not None and len(config["seeds"]) < 2:
+        yield "seeds: significance needs at least 2 seeds, there is 1; add a seed or set significance: null"
 
 
 def tuning(config: Config) -> Iterator[str]:
