@@ -132,8 +132,10 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
             except BadSampleError as problem:
                 bad.meet(len(pictures), problem)
             pictures.add(path, sample.picture or (0, 0, 0))
-            classes.append(label)
-            captions.append(lines)
+            if label_from:
+                classes.append(label)
+            if captions_from:
+                captions.append(lines)
     all_names, labels = {}, {}
     if label_from:
         all_names["label"], labels["label"] = names, classes
