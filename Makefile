@@ -18,7 +18,7 @@ export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
 # Snakemake answers a file that it cannot read with a traceback.
 READABLE = $(ACTIVATE); python -m workflow.config_file '$(CONFIG)'
-SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
+SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run workflow/killed.sh
 
 .PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container plan lint format mlflow report container lock clean
 

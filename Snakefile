@@ -15,7 +15,10 @@ from workflow.binds import warn_of_unseen
 from workflow.configuration import resolve_or_exit
 from workflow.farewell import farewell
 from workflow.jobs import Jobs
+from workflow.machine import ready_or_exit, working_folder_or_exit
 from workflow.resources import resources_of
+
+working_folder_or_exit()
 
 
 configfile: f"{workflow.basedir}/config.yaml"
@@ -35,6 +38,7 @@ RAW, SHARDS, RESULTS = (BENCHMARK["paths"][key] for key in ("raw", "shards", "re
 sign(os.environ)
 shell.prefix(
     f"set -euo pipefail; export {SHELL}=$$ PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f". {shlex.quote(workflow.basedir)}/workflow/killed.sh; "
 )
 
 
@@ -77,6 +81,7 @@ include: "workflow/rules/results.smk"
 
 # Snakemake calls this before the first job, but not in a dry-run nor where nothing is to be done.
 onstart:
+    ready_or_exit(workflow, BENCHMARK, JOBS)
     LOCKS = hold_or_exit(workflow, BENCHMARK["paths"])
 
 

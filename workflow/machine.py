@@ -13,9 +13,12 @@ from snakemake.settings.types import ExecMode
 from glofnd.failures import BAD_INPUT
 from workflow.jobs import Jobs
 
-__all__ = ["ready_or_exit", "unwritable", "without_gpu"]
+__all__ = ["ready_or_exit", "unwritable", "without_gpu", "working_folder_or_exit"]
 
 Config = dict[str, Any]
+
+# With less than this, the first job would fail.
+_LEAST_BYTES = 2**18
 
 # What a driver leaves there for each GPU: NVIDIA's, AMD's, and that of Windows' Linux.
 _GPU_DEVICES = ("dev/nvidia[0-9]*", "dev/kfd", "dev/dxg")
@@ -28,10 +31,13 @@ def _unwritable(folder: str) -> str | None:
         place = place.parent
     if not place.is_dir():
         return f"{place} is no folder"
-    if os.access(place, os.W_OK | os.X_OK):
-        return None
-    why = "read-only file system" if os.statvfs(place).f_flag & os.ST_RDONLY else "permission denied"
-    return f"{place}: {why}"
+    disk = os.statvfs(place)
+    if not os.access(place, os.W_OK | os.X_OK):
+        return f"{place}: {'read-only file system' if disk.f_flag & os.ST_RDONLY else 'permission denied'}"
+    # Some network file systems do not tell their size.
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < _LEAST_BYTES:
+        return f"{place}: no space left on device"
+    return None
 
 
 def _made(config: Config, jobs: Jobs) -> dict[str, list[str]]:
@@ -59,7 +65,7 @@ def unwritable(config: Config, jobs: Jobs) -> Iterator[str]:
         if all(map(os.path.exists, made.get(key, [""]))):
             continue
         if why := _unwritable(folder):
-            yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make it writable or name another folder"
+            yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make that possible or name another folder"
 
 
 def without_gpu(config: Config, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -79,6 +85,13 @@ def without_gpu(config: Config, root: Path = Path("/"), environment: Mapping[str
                 f"experiments.{name}.training.device: cuda asked for, but this machine shows no GPU; take auto or cpu, "
                 "or run on a cluster (docs/cluster.md)"
             )
+
+
+def working_folder_or_exit() -> None:
+    """End with one line where Snakemake could not keep its own records (it would end with a traceback)."""
+    if why := _unwritable(".snakemake"):
+        print(f"error: nothing was started: nothing can be written to the working folder ({why})", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
 
 
 def ready_or_exit(workflow: Any, config: Config, jobs: Jobs) -> None:

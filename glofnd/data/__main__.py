@@ -16,7 +16,8 @@ from jsonschema import Draft202012Validator
 from glofnd.data.catalogue import SOURCES, Dataset, load, resolved
 from glofnd.data.sources.commands import FetchError
 from glofnd.data.writer import write_shards
-from glofnd.files import read_json, sha256, write_json
+from glofnd.failures import report
+from glofnd.files import none_from_the_future, read_json, sha256, write_json
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 
@@ -147,9 +148,9 @@ def main(arguments: list[str] | None = None) -> int:
             if name is None:
                 parser.error("--name is missing, and the block names no `dataset`")
             shard(config, name, options.split, options.raw, options.out, options.processes)
-    except (ValueError, FetchError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+            none_from_the_future([] if options.raw is None else [options.raw / "source.json"])
+    except Exception as error:
+        return report(error, "lower resources.shard.threads or raise its mem_mb", also=(FetchError,))
     return 0
 
 

@@ -16,12 +16,15 @@ from typing import Any
 
 from torch import distributed as dist
 
+from glofnd.failures import report
+from glofnd.files import none_from_the_future
 from glofnd.lifetime import end_with_caller
 from glofnd.pretraining.loop import pretrain
 from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
 from glofnd.pretraining.team import LOST_RANK, is_lost, join
 from glofnd.registry import EXECUTION, TRAINING
 
+_LESS = "lower training.batch_size or training.workers, or raise resources.pretrain.mem_mb"
 _TYPES = {"integer": int, "number": float, "string": str}
 
 
@@ -60,21 +63,20 @@ def main() -> None:
         team = join(config["training"].get("device", TRAINING["device"]["default"]))
         who = f" (rank {team.rank} of {team.size})" if team.size > 1 else ""
         pretrain(config, arguments.shards, arguments.out, arguments.trunk, arguments.until_epoch, team)
-    except (ValueError, OSError) as error:
-        print(f"error{who}: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    except RuntimeError as error:
-        if not is_lost(error):
-            raise
-        print(f"error{who}: another rank is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
-        # The process group would wait for the rank that is gone.
-        os._exit(LOST_RANK)
+        if team.first:
+            none_from_the_future([arguments.shards / "manifest.json", *([arguments.trunk] if arguments.trunk else [])])
     except Preempted as preempted:
         # The same signal may have ended whoever read what is printed.
         with contextlib.suppress(OSError):
             if team.first:
                 print(preempted, file=sys.stderr, flush=True)
         raise SystemExit(EXIT_CODE) from None
+    except Exception as error:
+        if not isinstance(error, RuntimeError) or not is_lost(error):
+            raise SystemExit(report(error, _LESS, head=f"error{who}")) from None
+        print(f"error{who}: another rank is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
+        # The process group would wait for the rank that is gone.
+        os._exit(LOST_RANK)
     if team.ranks is not None:
         dist.destroy_process_group()
 

@@ -9,13 +9,13 @@ seeds.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from glofnd.files import atomic_open, read_json
+from glofnd.failures import report
+from glofnd.files import atomic_open, none_from_the_future, read_json
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 from workflow.grid import Grid
@@ -126,6 +126,7 @@ def aggregate(benchmark: Path, out: Path, allow_missing: bool = False) -> pd.Dat
     for name, frame in (("summary.csv", table), ("summary_mean.csv", mean_table(table))):
         with atomic_open(out / name, "w") as handle:
             frame.to_csv(handle, index=False)
+    none_from_the_future([benchmark, *there])
     return table
 
 
@@ -139,9 +140,8 @@ def main() -> None:
     end_with_caller()
     try:
         table = aggregate(arguments.benchmark, arguments.out, arguments.allow_missing)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    except Exception as error:
+        raise SystemExit(report(error, "raise resources.collect.mem_mb")) from None
     print(f"{len(table)} values in {arguments.out / 'summary.csv'}")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from glofnd.files import read_json, write_json
+from glofnd.files import none_from_the_future, read_json, write_json
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import Progress
+from workflow.credentials import ADVICE, has_secret
 from workflow.grid import Grid
 from workflow.scripts.mlflow_claims import OWNER, abandoned, alone, keep_one, owner, trash
+from workflow.scripts.mlflow_failures import quiet, report_store
 from workflow.scripts.mlflow_figures import figures
 from workflow.scripts.mlflow_records import Record, record
 
@@ -42,6 +43,8 @@ _BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
 def _uri(config: dict[str, Any]) -> str:
     stated = config["mlflow"]["tracking_uri"]
+    if has_secret(stated or ""):
+        raise ValueError(f"mlflow.tracking_uri: there is a password in it, which is not repeated here; {ADVICE}")
     return str(stated or f"sqlite:///{Path(config['paths']['results']) / 'mlflow.db'}")
 
 
@@ -123,14 +126,16 @@ def _import_run(client: MlflowClient, experiment: str, found: Record, older: lis
     """MLflow run and state of one run after its import; `older` is what the store holds of it."""
     same = [run for run in older if run.data.tags.get(HASH) == found.content_hash]
     changed = [run for run in older if run not in same and (HASH in run.data.tags or abandoned(run))]
+    unchanged = bool(same)
+    if not same:
+        _write(client, experiment, found)
+        now = _imported(client, experiment, found.run_id)[found.run_id]
+        same = [run for run in now if run.data.tags.get(HASH) == found.content_hash]
+    key = keep_one(client, same)
+    # Only now: an importer that is killed leaves an older import rather than none.
     for run in changed:
         trash(client, run.info.run_id)
-    if same:
-        return keep_one(client, same), "unchanged"
-    _write(client, experiment, found)
-    now = _imported(client, experiment, found.run_id)[found.run_id]
-    key = keep_one(client, (run for run in now if run.data.tags.get(HASH) == found.content_hash))
-    return key, "updated" if changed else "added"
+    return key, "unchanged" if unchanged else "updated" if changed else "added"
 
 
 def _import(client: MlflowClient, config: dict[str, Any]) -> dict[str, Any]:
@@ -159,12 +164,14 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="mlflow-import.json: what was imported")
     arguments = parser.parse_args()
     end_with_caller()
+    quiet()
     try:
-        result = import_runs(read_json(arguments.benchmark))
-    except (ValueError, OSError, MlflowException) as error:
-        print(f"error: MLflow import: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
-    write_json(arguments.out, result)
+        config = read_json(arguments.benchmark)
+        result, grid = import_runs(config), Grid(config)
+        write_json(arguments.out, result)
+        none_from_the_future([arguments.benchmark, *grid.training_metrics(), *grid.evaluation_metrics()])
+    except Exception as error:
+        raise SystemExit(report_store(error, arguments.benchmark.parent / "mlflow.db")) from None
     states = [entry["state"] for entry in result["runs"].values()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("added", "updated", "unchanged"))
     print(f"{result['tracking_uri']}: {counts}")

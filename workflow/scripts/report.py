@@ -11,13 +11,27 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from glofnd.files import atomic_open
+from glofnd.failures import report
+from glofnd.files import atomic_open, none_from_the_future, read_json
 from glofnd.lifetime import end_with_caller
+from workflow.grid import Grid
 from workflow.report.build import render
 from workflow.report.figure import overview
 from workflow.report.inputs import ReportError, read_results
 
 __all__ = ["main"]
+
+
+def _read_by(benchmark: Path) -> list[str | Path]:
+    """The files that Snakemake knows as inputs of the report."""
+    grid = Grid(read_json(benchmark))
+    tables = ("summary.parquet", "significance.csv", "significance_overall.csv")
+    return [
+        benchmark,
+        *(benchmark.parent / name for name in tables),
+        *grid.training_metrics(),
+        *grid.evaluation_metrics(),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.figure:
             with atomic_open(options.figure) as file:
                 overview(results, file)
-    except ReportError as error:
-        parser.exit(2, f"error: {error}\n")
+        none_from_the_future(_read_by(options.benchmark))
+    except Exception as error:
+        raise SystemExit(report(error, "raise resources.collect.mem_mb", also=(ReportError,))) from None
 
 
 if __name__ == "__main__":

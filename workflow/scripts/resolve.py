@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from glofnd.failures import report
 from glofnd.files import write_json
 from glofnd.lifetime import end_with_caller
 
@@ -17,7 +18,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="benchmark.json")
     arguments = parser.parse_args()
     end_with_caller()
-    write_json(arguments.out, arguments.config)
+    try:
+        write_json(arguments.out, arguments.config)
+    except Exception as error:
+        raise SystemExit(report(error)) from None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ families in `p_mcnemar_holm`) come from the runs' predictions.npz and speak of t
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -26,7 +25,8 @@ import pandas as pd
 
 from evaluation.overall import interquartile_mean, probability_of_improvement, run_interval, stratified_interval
 from evaluation.significance import compare, holm, sentence
-from glofnd.files import atomic_open, read_json
+from glofnd.failures import report
+from glofnd.files import atomic_open, none_from_the_future, read_json
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
 from workflow.paired_samples import COLUMNS, PairedSamples
@@ -161,12 +161,12 @@ def main() -> None:
         table = comparisons(summary, config, arguments.benchmark.parent)
         if table.empty:
             raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    for path, frame in ((arguments.out, table), (arguments.overall, overall(summary, settings))):
-        with atomic_open(path, "w") as handle:
-            frame.to_csv(handle, index=False)
+        for path, frame in ((arguments.out, table), (arguments.overall, overall(summary, settings))):
+            with atomic_open(path, "w") as handle:
+                frame.to_csv(handle, index=False)
+        none_from_the_future([arguments.benchmark, arguments.summary])
+    except Exception as error:
+        raise SystemExit(report(error, "raise resources.collect.mem_mb")) from None
     for experiment, family in table[table["family"] == "methods"].groupby("experiment"):
         print(f"{experiment}: {sentence(int(family['n'].max()), len(family), 1 - settings['confidence'])}")
 

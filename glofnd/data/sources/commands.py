@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ __all__ = ["FetchError", "attempt", "run"]
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
 TIMEOUT_SECONDS = 180
+# Name and password in the address of a registry or proxy of the user's.
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 T = TypeVar("T")
 
@@ -42,7 +45,8 @@ def run(command: Sequence[str], cwd: Path | None = None) -> None:
         raise FetchError(f"{command[0]} cannot be run ({error.strerror})") from error
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise FetchError(f"{command[0]} failed with status {done.returncode}: {' '.join(lines[-2:]) or 'no message'}")
+        said = _CREDENTIALS.sub("//***@", " ".join(lines[-2:]))
+        raise FetchError(f"{command[0]} failed with status {done.returncode}: {said or 'no message'}")
 
 
 def attempt(what: str, action: Callable[[], T]) -> T:
