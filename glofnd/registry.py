@@ -59,6 +59,8 @@ _TREATMENT = _choice("eliminate", "eliminate", "attract")
 # Beyond these float32 tells no candidates apart (`glofnd.objectives.base`).
 _TEMPERATURES: dict[str, float] = {"minimum": 1e-6, "maximum": 10000}
 _TEMPERATURE = _number(0.1, **_TEMPERATURES)
+# CLIP and FastCLIP hold a learned temperature at this or above.
+_SMALLEST_LEARNED = 0.01
 _GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
 
 _LEARNER: dict[str, Schema] = {
@@ -94,7 +96,7 @@ _FASTCLIP: dict[str, Schema] = {
 
 
 def _fastclip(version: str, temperature: float, learned: dict[str, Schema]) -> Entry:
-    limits = _TEMPERATURES if version != "v2" else {"minimum": 0.01, "maximum": 1}
+    limits = _TEMPERATURES if version == "v1" else {"minimum": _SMALLEST_LEARNED, "maximum": 1}
     parameters = {"temperature": _number(temperature, **limits), **_FASTCLIP, **learned}
     return Entry("glofnd.objectives.fastclip:FastCLIP", parameters, ("bimodal",), {"version": version})
 
@@ -117,7 +119,11 @@ OBJECTIVES: dict[str, Entry] = {
         },
         ("unimodal",),
     ),
-    "clip": Entry("glofnd.objectives.clip:CLIP", {"temperature": _number(0.07, **_TEMPERATURES)}, ("bimodal",)),
+    "clip": Entry(
+        "glofnd.objectives.clip:CLIP",
+        {"temperature": _number(0.07, minimum=_SMALLEST_LEARNED, maximum=1)},
+        ("bimodal",),
+    ),
     "fastclip-v1": _fastclip("v1", 0.03, {}),
     "fastclip-v2": _fastclip("v2", 0.03, _learned_temperature(7.0, 0.01)),
     "fastclip-v3": _fastclip("v3", 0.07, _learned_temperature(6.5, 2e-4)),

@@ -96,8 +96,8 @@ class FastCLIP(Objective):
             if not values["temperature_lr"] > 0:
                 raise ValueError(f"temperature_lr must be positive, got {values['temperature_lr']}")
             self.temperature_lr = values["temperature_lr"]
-            self.temperature = nn.Parameter(torch.tensor(self.initial))
-            self._before = torch.tensor(self.initial)
+            self.temperature = nn.Parameter(torch.tensor(float(self.initial)))
+            self._before = self.temperature.detach().clone()
         self.state = nn.ModuleDict({name: SampleState(num_samples, **columns) for name in self.modalities})
 
     def gamma(self, epoch: int) -> float:
