@@ -65,7 +65,7 @@ def unwritable(config: Config, jobs: Jobs) -> Iterator[str]:
         if all(map(os.path.exists, made.get(key, [""]))):
             continue
         if why := _unwritable(folder):
-            yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make that possible or name another folder"
+            yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make that possible or name another"
 
 
 def without_gpu(config: Config, root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> Iterator[str]:

@@ -39,7 +39,7 @@ def test_each_folder_is_named(tmp_path: Path, denied: Any) -> None:
     resolved = config(raw=tmp_path / "raw", shards=tmp_path / "a/b/shards", results=tmp_path / "results")
     assert list(unwritable(resolved, Jobs(resolved))) == []
     denied(tmp_path, tmp_path / "raw")
-    advice = "make that possible or name another folder"
+    advice = "make that possible or name another"
     assert list(unwritable(resolved, Jobs(resolved))) == [
         f"paths.raw: nothing can be written to '{tmp_path}/raw' ({tmp_path}/raw: permission denied); {advice}",
         f"paths.shards: nothing can be written to '{tmp_path}/a/b/shards' ({tmp_path}: permission denied); {advice}",
@@ -99,7 +99,7 @@ def test_snakemake_starts_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "1m") as disk:
         with read_only(disk):
             line = f"  paths.results: nothing can be written to '{disk}/results' ({disk}: read-only file system); "
-            line += "make that possible or name another folder"
+            line += "make that possible or name another"
             nothing_was_started(snakemake(tmp_path / "work", disk / "results"), f"error: nothing was started\n{line}")
             why = "error: nothing was started: nothing can be written to the working folder"
             nothing_was_started(snakemake(disk, tmp_path / "results"), f"{why} ({disk}: read-only file system)")
