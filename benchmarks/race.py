@@ -16,7 +16,7 @@ _SLOW_SECONDS, _SLOW_CALLS = 2.0, 3
 
 
 def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> dict[str, Timing]:
-    """Milliseconds per call: median and smallest wall time, median and smallest CPU time.
+    """Milliseconds per call: median, smallest and largest wall time, median and smallest CPU time.
 
     Args:
         contenders: name -> what is called; each is called once before.
@@ -45,6 +45,7 @@ def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> dic
         name: {
             "median_ms": statistics.median(wall[name]),
             "smallest_ms": min(wall[name]),
+            "largest_ms": max(wall[name]),
             "cpu_median_ms": statistics.median(cpu[name]),
             "cpu_smallest_ms": min(cpu[name]),
             "calls": float(len(wall[name])),

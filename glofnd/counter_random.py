@@ -54,7 +54,7 @@ def uniform(index: npt.NDArray[np.int64], draws: int, *, seed: int, epoch: int, 
     block = np.arange(-(-draws // 4), dtype=np.uint64)[:, None] | np.uint64(stream << 16)
     words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), block), seed)
     numbers = np.empty((len(index), draws))
-    numbers[:] = words.transpose(2, 1, 0).reshape(len(index), -1)[:, :draws]
+    numbers[:] = words.transpose(2, 1, 0).reshape(len(index), 4 * len(block))[:, :draws]
     return numbers * 2.0**-32
 
 

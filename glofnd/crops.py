@@ -1,4 +1,4 @@
-"""Random resized crops of whole batches: where to cut, and antialiased resampling as two matrix products."""
+"""Random resized crops of whole batches: where to cut, and antialiased resampling."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ __all__ = ["ATTEMPTS", "crop_boxes", "resample"]
 # torchvision's number of attempts before it falls back to a central crop.
 ATTEMPTS = 10
 
+# Side in pixels from which a CPU resamples one picture at a time.
+_LARGE = 64
+
 Draws = npt.NDArray[np.float64]
+Boxes = tuple[Draws, Draws, Draws, Draws]
 
 
-def crop_boxes(
-    draws: Draws, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[Draws, Draws, Draws, Draws]:
+def crop_boxes(draws: Draws, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]) -> Boxes:
     """Top, left, height and width of one crop per picture, each `[B]`, in whole pixels.
 
     The distribution is that of torchvision's RandomResizedCrop (Szegedy et al. 2015): area uniform in `scale` of the
@@ -65,21 +67,43 @@ def _weights(start: Tensor, length: Tensor, size: int, out: int, mirrored: Tenso
     return weights.div_(weights.sum(2, keepdim=True))
 
 
-def resample(
-    images: Tensor, box: tuple[Tensor, Tensor, Tensor, Tensor], size: int, flip: Tensor | None = None
-) -> Tensor:
-    """Cut (top, left, height, width) out of each picture, resize to `size` x `size`, mirror where `flip`.
+def resample(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
+    """Cut a box out of each picture, resize it to `size` x `size` with antialiasing, mirror where `flip`.
 
     Args:
-        images: float `[B, C, H, W]`.
-        box: four float tensors `[B]`, in pixels.
-        flip: bool `[B]`.
+        images: `[B, C, H, W]`, float or uint8.
+        boxes: of `crop_boxes`.
+        flip: `[B]`.
+
+    Returns:
+        float32 `[B, C, size, size]`, of uint8 pictures in [0, 1].
     """
-    top, left, height, width = box
+    if images.device.type == "cpu" and max(*images.shape[2:], size) >= _LARGE:
+        return _resample_each(images, boxes, size, flip)
+    return _resample_all(images, boxes, size, flip)
+
+
+def _resample_each(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
+    """One picture at a time: few operations, many calls."""
+    found = []
+    for row, (top, left, height, width) in enumerate(np.stack(boxes, 1).astype(int).tolist()):
+        cut = images[row : row + 1, :, top : top + height, left : left + width]
+        cut = _unit(cut.flip(-1) if flip[row] else cut)
+        found.append(torch.nn.functional.interpolate(cut, size=(size, size), mode="bilinear", antialias=True))
+    return torch.cat(found) if len(found) > 1 else found[0]
+
+
+def _resample_all(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
+    """All at once as two matrix products, whose matrices are mostly zeros: many operations, few calls."""
+    top, left, height, width = (torch.from_numpy(side.astype(np.float32)).to(images.device) for side in boxes)
     batch, channels, rows, columns = images.shape
-    across = _weights(left, width, columns, size, flip)
+    across = _weights(left, width, columns, size, torch.from_numpy(flip).to(images.device))
     down = _weights(top, height, rows, size)
-    cut = torch.bmm(images.reshape(batch, channels * rows, columns), across.transpose(1, 2))
+    cut = torch.bmm(_unit(images).reshape(batch, channels * rows, columns), across.transpose(1, 2))
     if channels == 1:
         return torch.bmm(down, cut).unsqueeze(1)
     return torch.matmul(down.unsqueeze(1), cut.view(batch, channels, rows, size))
+
+
+def _unit(images: Tensor) -> Tensor:
+    return images.float().div_(255) if images.dtype == torch.uint8 else images

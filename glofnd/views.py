@@ -6,6 +6,9 @@ same views in any batch, on any rank, and after a resume.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import permutations
 
 import numpy as np
@@ -38,6 +41,9 @@ _DRAWS = _SIGMA + 1
 _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 # Operations that leave a grey picture as it is.
 _COLOUR_ONLY = {2, 3}
+
+# Numbers of a view that a CPU works on at a time.
+_CACHED = 2**18
 
 Draws = npt.NDArray[np.float64]
 
@@ -117,6 +123,9 @@ class TwoViews:
     def __call__(self, images: Tensor, index: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Both views of each picture.
 
+        On a CPU, pictures are worked on a few at a time, so that what is done to them stays in the processor's cache,
+        by as many threads as `torch.get_num_threads()` says.
+
         Args:
             images: uint8 `[B, C, H, W]`; one channel, or three that are an expanded view of one, mean grey pictures,
                 which are worked on as one channel.
@@ -125,33 +134,45 @@ class TwoViews:
         Returns:
             Two float32 tensors `[B, C, size, size]` in [0, 1], channels last.
         """
-        return self.one(images, index, epoch, 0), self.one(images, index, epoch, 1)
+        first, second = self._views(images, index, epoch, (0, 1))
+        return first, second
 
     def one(self, images: Tensor, index: Tensor, epoch: int, view: int) -> Tensor:
         """One view (0 or 1) of each picture, as `__call__` gives it."""
-        draws = uniform(index.cpu().numpy(), _DRAWS, seed=self.seed, epoch=epoch, stream=view)
-        channels = images.shape[1]
+        return self._views(images, index, epoch, (view,))[0]
+
+    def _views(self, images: Tensor, index: Tensor, epoch: int, views: tuple[int, ...]) -> list[Tensor]:
+        batch, channels, height, _ = images.shape
         if channels > 1 and images.stride(1) == 0:
             images = images[:, :1]
+        size = self.size or height
+        results, jobs = [], []
+        for view in views:
+            draws = uniform(index.cpu().numpy(), _DRAWS, seed=self.seed, epoch=epoch, stream=view)
+            result = torch.empty((batch, channels, size, size), device=images.device, memory_format=torch.channels_last)
+            for rows in _parts(images, size):
+                jobs.append(partial(self._make, images[rows], draws[rows], result[rows]))
+            results.append(result)
+        _do(jobs, torch.get_num_threads() if images.device.type == "cpu" else 1)
+        return results
+
+    def _make(self, images: Tensor, draws: Draws, result: Tensor) -> None:
+        """Write one view of each picture into `result`."""
         # Resampling in reduced precision would show as banding.
         with torch.autocast(images.device.type, enabled=False), torch.no_grad():
-            pictures = self._cropped(images.float().div_(255), draws)
+            height, width = images.shape[2:]
+            boxes = crop_boxes(draws[:, :_FLIP], height, width, self.crop_scale, self.crop_ratio)
+            pictures = resample(images, boxes, result.shape[-1], draws[:, _FLIP] < self.flip)
             pictures = self._jittered(pictures, draws)
-            if pictures.shape[1] == 3 and len(rows := _chosen(draws, _GRAYSCALE, self.grayscale, images.device)):
-                pictures[rows] = luma(pictures[rows]).expand(-1, 3, -1, -1)
-            if len(rows := _chosen(draws, _BLUR, self.blur_probability, images.device)):
-                low, high = self.blur_sigma
-                sigma = _tensor(low + (high - low) * draws[:, _SIGMA], images.device)
-                kernel = max(3, round(0.1 * pictures.shape[-1]) // 2 * 2 + 1)
-                pictures[rows] = gaussian_blur(pictures[rows], sigma[rows], kernel)
-            return pictures.expand(-1, channels, -1, -1).contiguous(memory_format=torch.channels_last)
-
-    def _cropped(self, images: Tensor, draws: Draws) -> Tensor:
-        height, width = images.shape[2:]
-        boxes = crop_boxes(draws[:, :_FLIP], height, width, self.crop_scale, self.crop_ratio)
-        top, left, h, w = (_tensor(values, images.device) for values in boxes)
-        flip = torch.from_numpy(draws[:, _FLIP] < self.flip).to(images.device)
-        return resample(images, (top, left, h, w), self.size or height, flip)
+            if pictures.shape[1] == 3:
+                rows = np.flatnonzero(draws[:, _GRAYSCALE] < self.grayscale)
+                pictures = _changed(pictures, rows, lambda chosen: luma(chosen).expand_as(chosen))
+            low, high = self.blur_sigma
+            rows = np.flatnonzero(draws[:, _BLUR] < self.blur_probability)
+            sigma = low + (high - low) * draws[rows, _SIGMA]
+            kernel = max(3, round(0.1 * pictures.shape[-1]) // 2 * 2 + 1)
+            pictures = _changed(pictures, rows, gaussian_blur, sigma, kernel)
+            result.copy_(pictures.expand_as(result))
 
     def _jittered(self, pictures: Tensor, draws: Draws) -> Tensor:
         grey = pictures.shape[1] == 1
@@ -169,18 +190,40 @@ class TwoViews:
             for operation in active:
                 low, high = self._factors[operation]
                 members = rows[order[:, place] == operation]
-                if not len(members):
-                    continue
-                factor = _tensor(low + (high - low) * draws[members, _FIRST_FACTOR + operation], pictures.device)
-                where = torch.from_numpy(members).to(pictures.device)
-                pictures[where] = _ADJUST[operation](pictures[where], factor)
+                factor = low + (high - low) * draws[members, _FIRST_FACTOR + operation]
+                pictures = _changed(pictures, members, _ADJUST[operation], factor)
         return pictures
 
 
-def _tensor(values: Draws, device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+def _parts(images: Tensor, size: int) -> list[slice]:
+    """Pictures to work on at a time: on a GPU all."""
+    batch, channels = images.shape[:2]
+    step = max(1, _CACHED // (channels * size**2)) if images.device.type == "cpu" else max(1, batch)
+    return [slice(start, start + step) for start in range(0, batch, step)]
 
 
-def _chosen(draws: Draws, place: int, probability: float, device: torch.device) -> Tensor:
-    """Rows whose draw is below the probability."""
-    return torch.from_numpy(np.flatnonzero(draws[:, place] < probability)).to(device)
+def _do(jobs: Sequence[Callable[[], None]], threads: int) -> None:
+    """Each thread does whole jobs: threads within each operation would wait for each other after every one."""
+    if threads == 1 or len(jobs) == 1:
+        for job in jobs:
+            job()
+        return
+    with ThreadPoolExecutor(min(threads, len(jobs)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+    # The number is each thread's own, but new threads take over the one set last.
+    torch.set_num_threads(threads)
+
+
+def _changed(
+    pictures: Tensor, rows: npt.NDArray[np.int64], change: Callable[..., Tensor], *arguments: Draws | int
+) -> Tensor:
+    """`change(pictures[rows], *arguments)` in the place of those rows."""
+    if not len(rows):
+        return pictures
+    device = pictures.device
+    tensors = [torch.from_numpy(a.astype(np.float32)).to(device) if isinstance(a, np.ndarray) else a for a in arguments]
+    if len(rows) == len(pictures):
+        return change(pictures, *tensors)
+    where = torch.from_numpy(rows).to(device)
+    return pictures.index_copy_(0, where, change(pictures.index_select(0, where), *tensors))

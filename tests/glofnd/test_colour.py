@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torchvision.transforms import functional as reference
+from torchvision.transforms.v2 import functional as reference
 
 from glofnd.colour import (
     adjust_brightness,
@@ -21,23 +21,42 @@ def images():
     return pictures
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "factors"),
-    [
-        (adjust_brightness, reference.adjust_brightness, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
-        (adjust_contrast, reference.adjust_contrast, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
-        (adjust_saturation, reference.adjust_saturation, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
-        (adjust_hue, reference.adjust_hue, [-0.5, -0.1, 0.0, 0.07, 0.5, 0.3]),
-    ],
-)
+ADJUSTMENTS = [
+    (adjust_brightness, reference.adjust_brightness, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+    (adjust_contrast, reference.adjust_contrast, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+    (adjust_saturation, reference.adjust_saturation, [0.0, 0.3, 1.0, 1.4, 2.0, 1.7]),
+    (adjust_hue, reference.adjust_hue, [-0.5, -0.1, 0.0, 0.07, 0.5, 0.3]),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs", "factors"), ADJUSTMENTS)
 def test_equal_to_torchvision_picture_by_picture(images, ours, theirs, factors):
     result = ours(images, torch.tensor(factors, dtype=torch.float64))
     for picture, factor, ours_one in zip(images, factors, result, strict=True):
         torch.testing.assert_close(ours_one, theirs(picture, factor), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(("ours", "theirs", "factors"), ADJUSTMENTS)
+def test_within_two_grey_levels_of_torchvision_on_bytes(images, ours, theirs, factors):
+    """torchvision rounds after every operation, ours never."""
+    bytes_ = (images * 255).round().byte()
+    result = ours(bytes_ / 255, torch.tensor(factors))
+    for picture, factor, ours_one in zip(bytes_, factors, result, strict=True):
+        assert (ours_one * 255 - theirs(picture, factor)).abs().max() <= 2
+
+
+def test_pictures_are_left_alone(images):
+    before = images.clone()
+    for ours, _, factors in ADJUSTMENTS:
+        ours(images, torch.tensor(factors, dtype=torch.float64))
+    gaussian_blur(images, torch.ones(6, dtype=torch.float64), 3)
+    assert torch.equal(images, before)
+
+
 def test_grey_value(images):
     torch.testing.assert_close(luma(images), reference.rgb_to_grayscale(images), atol=1e-12, rtol=0)
+    grey = reference.rgb_to_grayscale((images * 255).round().byte())
+    assert (luma((images * 255).round()) - grey).abs().max() <= 1
     assert luma(images[:, :1]) is not None and torch.equal(luma(images[:, :1]), images[:, :1])
 
 
@@ -48,7 +67,7 @@ def test_contrast_of_one_channel(images):
         torch.testing.assert_close(one, reference.adjust_contrast(picture, 0.4), atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("kernel", [3, 7])
+@pytest.mark.parametrize("kernel", [3, 7, 19])
 def test_blur_is_torchvisions_with_reflected_borders(images, kernel):
     sigmas = [0.1, 0.5, 1.0, 1.5, 2.0, 3.0]
     result = gaussian_blur(images, torch.tensor(sigmas, dtype=torch.float64), kernel)

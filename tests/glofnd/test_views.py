@@ -1,4 +1,5 @@
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import numpy as np
@@ -47,11 +48,12 @@ def _plain(views, picture, draws, size):
     if draws[module._BLUR] < views.blur_probability:
         low, high = views.blur_sigma
         sigma = low + (high - low) * draws[module._SIGMA]
-        picture = reference.gaussian_blur(picture, [3, 3], [sigma, sigma])
+        kernel = max(3, round(0.1 * size) // 2 * 2 + 1)
+        picture = reference.gaussian_blur(picture, [kernel, kernel], [sigma, sigma])
     return picture
 
 
-@pytest.mark.parametrize("size", [None, 16, 28])
+@pytest.mark.parametrize("size", [None, 16, 28, 72])
 def test_views_are_those_of_torchvision_picture_by_picture(size):
     views = TwoViews(size=size, blur_probability=0.5, jitter_probability=0.7, grayscale=0.4, seed=5)
     images, index = pictures(40), torch.arange(100, 140)
@@ -79,6 +81,32 @@ def test_seed_epoch_index_and_view_matter(other):
     assert not torch.equal(first, second)
     changed = TwoViews(seed=other.get("seed", 1))(images, index + other.get("shift", 0), epoch=other.get("epoch", 4))[0]
     assert all(not torch.equal(a, b) for a, b in zip(first, changed, strict=True))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [24, 70])
+def test_threads_change_nothing(channels, size, monkeypatch):
+    """And the number of threads of torch's own operations is what it was, here and in new threads."""
+    monkeypatch.setattr(module, "_CACHED", 5 * channels * size**2)
+    images, index = pictures(33, channels), torch.arange(33)
+    views = TwoViews(size=size, seed=1, blur_probability=0.5)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = views(images, index, 0)
+        torch.set_num_threads(3)
+        together = views(images, index, 0)
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_an_empty_batch_has_empty_views():
+    for view in TwoViews(seed=1)(pictures(0), torch.arange(0), 0):
+        assert view.shape == (0, 3, 20, 20)
 
 
 def test_type_range_and_layout():
