@@ -126,17 +126,14 @@ def _on_pictures(arguments: argparse.Namespace) -> None:
     if model is None:
         raise ValueError(f"--baseline {arguments.baseline}: has no encoder that could be trained on")
     model.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last)
-    if arguments.command == "linear-paper":
-        findings, inputs = run_linear_paper(config, model, arguments.shards, tasks, arguments.workers)
-    else:
-        weights = next(iter(source.values()))
-        findings, inputs = run_fine_tuning(
-            config, model, arguments.shards, tasks, arguments.workers, arguments.out, weights
-        )
+    run = run_linear_paper if arguments.command == "linear-paper" else run_fine_tuning
+    weights = next(iter(source.values()))
+    findings, inputs = run(config, model, arguments.shards, tasks, arguments.workers, arguments.out, weights)
     settings = [vars(task) for task in tasks]
     findings.write(arguments.out, provenance(settings, source | inputs, watch, str(model.mean.device)))
     for leftover in arguments.out.glob("resume-*.npz"):
-        leftover.unlink()
+        if not leftover.is_dir():
+            leftover.unlink()
 
 
 def _discovery(arguments: argparse.Namespace) -> None:

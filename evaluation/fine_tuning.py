@@ -9,7 +9,6 @@ and tested once, after the last epoch.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,16 +21,16 @@ from torch import nn
 from torch.nn import functional
 
 from evaluation.accuracy import score
+from evaluation.finished_fits import FinishedFits
 from evaluation.labelled import Sides, crop_and_flip, open_sides, parts, predict
 from evaluation.naming import suffixes
-from evaluation.results import Findings, run_identity, write_arrays
+from evaluation.results import Findings, run_identity
 from evaluation.splits import fold_masks, fold_rule, stratified_subset
 from evaluation.tasks import FineTuningTask
 from evaluation.tested import Report
-from glofnd.counter_random import permutation
+from glofnd.counter_random import permutation, step_seed
 from glofnd.pretraining.schedule import rate
 from glofnd.progress import Progress
-from glofnd.provenance import config_hash
 
 __all__ = ["PROTOCOL", "fine_tune", "run_fine_tuning"]
 
@@ -41,7 +40,7 @@ PROTOCOL = "fine-tuning-adamw-validated"
 """Learning rate validated on training labels, refit on all of them, tested once after the last epoch."""
 
 WEIGHT_DECAY, WARMUP = 1e-4, 0.1
-_ORDER = 0xF17E
+_ORDER, _DROPOUT = 0xF17E, 0xF1D0
 
 
 def _optimiser(modules: nn.ModuleList, learning_rate: float) -> torch.optim.Optimizer:
@@ -85,7 +84,7 @@ def fine_tune(
             batches = parts(rows[permutation(len(rows), seed=seed, epoch=epoch, stream=_ORDER)], batch_size)
             for number, (batch, images) in enumerate(zip(batches, sides.train.batches(batches), strict=True)):
                 step = epoch * per_epoch + number
-                torch.manual_seed(seed * 1_000_003 + step)  # dropout, where a tower has it
+                torch.manual_seed(step_seed(seed, step, stream=_DROPOUT))
                 for group in optimiser.param_groups:
                     group["lr"] = learning_rate * rate(step, steps, round(WARMUP * steps))
                 index = torch.from_numpy(sides.train.index[batch])
@@ -132,34 +131,12 @@ class _Tuner:
         best = max(range(len(rates)), key=lambda place: found[place])
         return rates[best], "hold-out"
 
-    def test(self, rows: Array, epochs: int) -> tuple[Array, float, str]:
+    def test(self, rows: Array, epochs: int) -> dict[str, Array]:
         """Scores [M, K] of the test samples after the refit, the learning rate, and how it was chosen."""
         learning_rate, selection = self.choose(rows, epochs)
         tuned, head = self.fit(rows, learning_rate, epochs)
-        return predict(tuned, self.sides.test, head).numpy(), learning_rate, selection
-
-
-class _Finished:
-    """Fits that are done, in a file beside the results, so that an interrupted job goes on where it was."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.arrays = path, dict[str, Array]()
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as file:
-                self.arrays = {name: file[name] for name in file.files}
-
-    def once(self, name: str, fit: Callable[[], tuple[Array, float, str]]) -> tuple[Array, float, str]:
-        """What `fit()` returns, or returned in an earlier job."""
-        if f"{name}.scores" not in self.arrays:
-            scores, learning_rate, selection = fit()
-            self.arrays |= {
-                f"{name}.scores": scores,
-                f"{name}.rate": np.array(learning_rate),
-                f"{name}.selection": np.array(selection),
-            }
-            write_arrays(self.path, self.arrays)
-        found = self.arrays
-        return found[f"{name}.scores"], float(found[f"{name}.rate"]), str(found[f"{name}.selection"])
+        scores = predict(tuned, self.sides.test, head).numpy()
+        return {"scores": scores, "rate": np.array(learning_rate), "selection": np.array(selection)}
 
 
 def run_fine_tuning(
@@ -183,7 +160,7 @@ def run_fine_tuning(
     for task, suffix in zip(tasks, suffixes([vars(task) for task in tasks]), strict=True):
         sides, sums = open_sides(shards, task, workers)
         inputs |= sums
-        done = _Finished(out / f"resume-{config_hash([vars(task), sums, source, seed, bf16])}.npz")
+        done = FinishedFits(out, [PROTOCOL, vars(task), sums, source, seed, bf16])
         report, tuner = Report(findings, task, sides.side, suffix), _Tuner(model, sides, task, seed, bf16)
         for fraction, epochs, draws in zip(task.fractions, task.epochs, task.draws, strict=True):
             fits = []
@@ -192,12 +169,12 @@ def run_fine_tuning(
                 fits.append(done.once(f"{fraction:g}.{draw}", partial(tuner.test, rows, epochs)))
                 bar.advance(note=f"{task.dataset} {fraction:g}")
             report.add(
-                [scores for scores, _, _ in fits],
+                [fit["scores"] for fit in fits],
                 fraction,
                 labels_used=len(rows),
                 epochs=epochs,
-                learning_rate=[learning_rate for _, learning_rate, _ in fits],
-                selection=fits[0][2],
+                learning_rate=[float(fit["rate"]) for fit in fits],
+                selection=str(fits[0]["selection"]),
             )
     bar.close()
     return findings, inputs

@@ -9,6 +9,7 @@ test set is optimistic, so these numbers compare with the paper's and with nothi
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.finished_fits import FinishedFits
 from evaluation.labelled import CHUNK, Pictures, crop_and_flip, open_sides, parts, predict
 from evaluation.naming import suffixes
 from evaluation.registry import PAPER_EPOCHS
@@ -101,8 +103,13 @@ def train_head(
     return scores, last, chosen
 
 
+def _fit(*arguments: Any) -> dict[str, Array]:
+    best, last, epoch = train_head(*arguments)
+    return {"best": best, "last": last, "best_epoch": np.array(epoch)}
+
+
 def run_linear_paper(
-    config: dict[str, Any], model: Any, shards: Path, tasks: list[LinearPaperTask], workers: int
+    config: dict[str, Any], model: Any, shards: Path, tasks: list[LinearPaperTask], workers: int, out: Path, source: str
 ) -> tuple[Findings, dict[str, str]]:
     """The paper's linear evaluation at every fraction of the labels, one subset each; and checksums of the data.
 
@@ -112,6 +119,8 @@ def run_linear_paper(
         shards: folder of all shards.
         tasks: what to do.
         workers: threads that read pictures ahead.
+        out: output folder; a rolling `resume-*.npz` in it holds the fits that are done, until the end.
+        source: checksum of the weights, part of what such a file belongs to.
     """
     theirs = all(
         epochs == PAPER_EPOCHS.get(fraction)
@@ -126,14 +135,19 @@ def run_linear_paper(
     for task, suffix in zip(tasks, suffixes([vars(task) for task in tasks]), strict=True):
         sides, sums = open_sides(shards, task, workers)
         inputs |= sums
+        done = FinishedFits(out, [PROTOCOL, vars(task), sums, source, seed])
         report = Report(findings, task, sides.side, suffix)
         test, labels = predict(model, sides.test), torch.from_numpy(sides.train_labels)
         for fraction, epochs in zip(task.fractions, task.epochs_of(), strict=True):
             rows = stratified_subset(sides.train_labels, fraction, seed, draw=0)
-            best, last, epoch = train_head(model, sides.train, rows, labels, test, sides.side.labels, epochs, seed)
+            fit = partial(_fit, model, sides.train, rows, labels, test, sides.side.labels, epochs, seed)
+            found = done.once(f"{fraction:g}", fit)
             details: dict[str, Any] = {"labels_used": len(rows), "epochs": epochs}
-            report.add([best], fraction, **details, best_epoch=epoch, selection="best epoch on the test set")
-            report.add([last], fraction, "final-", primary=False, **details, selection="last epoch")
+            best_epoch = int(found["best_epoch"])
+            report.add(
+                [found["best"]], fraction, **details, best_epoch=best_epoch, selection="best epoch on the test set"
+            )
+            report.add([found["last"]], fraction, "final-", primary=False, **details, selection="last epoch")
             bar.advance(note=f"{task.dataset} {fraction:g}")
     bar.close()
     return findings, inputs

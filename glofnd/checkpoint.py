@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+import pickle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
-from glofnd.files import atomic_open
+from glofnd.files import atomic_open, verify_zip
 
 __all__ = ["FORMAT", "CheckpointError", "config_of", "differing_keys", "read", "write"]
 
@@ -46,10 +46,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no checkpoint there; pretrain the run first")
     with Path(path).open("rb") as handle:
         try:
-            _verify(handle)
+            # `torch.load` does not look at the checksums that `torch.save` writes.
+            verify_zip(handle)
             state: Any = torch.load(handle, map_location="cpu", weights_only=True)
-        # A damaged archive fails in as many ways as there are bytes.
-        except Exception as error:
+        except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise CheckpointError(path, f"damaged checkpoint ({reason})", "delete it and run again") from error
     if not isinstance(state, dict) or not state.keys() >= _KEYS:
@@ -58,17 +58,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         reason = f"checkpoint format {state['format']}, this version reads {FORMAT}"
         raise CheckpointError(path, reason, "train it anew")
     return state
-
-
-def _verify(handle: IO[bytes]) -> None:
-    """Compare all parts of the archive with their CRC-32, which `torch.save` writes and `torch.load` ignores."""
-    # Anything else goes to a reader of bare pickles.
-    if not zipfile.is_zipfile(handle):
-        raise ValueError("no zip archive")
-    with zipfile.ZipFile(handle) as archive:
-        if (part := archive.testzip()) is not None:
-            raise ValueError(f"{part} does not match its checksum")
-    handle.seek(0)
 
 
 def config_of(state: dict[str, Any]) -> dict[str, Any]:

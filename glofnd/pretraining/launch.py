@@ -22,6 +22,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -34,15 +36,18 @@ __all__ = ["launch", "verdict"]
 
 _BAD_INPUT = 2
 
-# Seconds that the ranks of a node have to end after one of them has failed. What they wait for has failed, too, so they
-# need none of it; one that is frozen would take any time.
-_SHUTDOWN = 10
+# Seconds that a stopped rank has left once another of its node has ended.
+_GRACE = 5
 
 
 def _children() -> list[int]:
     """Processes started by this one (where the system tells)."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(number) for path in lists for number in path.read_text().split()]
+    found: list[int] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        # A thread may end meanwhile.
+        with contextlib.suppress(OSError):
+            found += [int(number) for number in path.read_text().split()]
+    return found
 
 
 def _hand_on(number: int, frame: FrameType | None) -> None:
@@ -52,6 +57,26 @@ def _hand_on(number: int, frame: FrameType | None) -> None:
     for child in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
+
+
+def _end_frozen() -> None:
+    """Kill ranks of this node that are stopped (SIGSTOP) when another has ended.
+
+    torchrun asks them to end, which they cannot hear, and waits for half a minute before it kills them.
+    """
+    most, since = 0, time.monotonic()
+    while True:
+        time.sleep(0.5)
+        children = _children()
+        most = max(most, len(children))
+        if len(children) == most:
+            since = time.monotonic()
+        elif time.monotonic() - since > _GRACE:
+            for child in children:
+                # Gone meanwhile, or not ours to look at.
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2].startswith("T"):
+                        os.kill(child, signal.SIGKILL)
 
 
 def _free_port() -> int:
@@ -95,8 +120,8 @@ def _agent(nodes: int, processes: int, rendezvous: str, arguments: Sequence[str]
         max_restarts=0,
         # Signals are handed on by this module: the ranks need as long as their checkpoint takes.
         signals_to_handle="SIGHUP",
-        shutdown_timeout=_SHUTDOWN,
     )
+    threading.Thread(target=_end_frozen, daemon=True).start()
     try:
         elastic_launch(config, sys.executable)("-m", "glofnd.pretraining", *arguments)
     except ChildFailedError as failed:

@@ -17,9 +17,8 @@ __all__ = ["LOST_RANK", "Team", "is_lost", "join"]
 LOST_RANK = 69
 """Exit code of a rank that another has left alone (EX_UNAVAILABLE of sysexits.h)."""
 
-# How long a rank waits for the others within a step: with the time that the launcher gives the ranks to end, a run
-# whose machine has vanished, or one of whose ranks is frozen, ends within a minute. Where one of them may have minutes
-# of work to do, they wait by `Pulse`.
+# How long a rank waits for the others within a step, so that a run whose machine has vanished, or one of whose ranks is
+# frozen, ends within a minute. Where one of them may have minutes of work to do, they wait by `Pulse`.
 _STEP = timedelta(seconds=40)
 
 

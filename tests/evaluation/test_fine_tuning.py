@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evaluation.__main__ import main
-from evaluation.fine_tuning import PROTOCOL, _Tuner, fine_tune, run_fine_tuning
+from evaluation.fine_tuning import PROTOCOL, _Tuner, fine_tune
 from evaluation.labelled import open_sides, predict
 from evaluation.tasks import FineTuningTask
 from glofnd.checkpoint import config_of, read
@@ -71,27 +71,3 @@ def test_command_scores_every_fraction(monkeypatch, trained, shards, tmp_path):
     assert (metrics["top1", 1]["labels_used"], metrics["top1", 1]["epochs"]) == (28, 4)
     assert metrics["top1", 1]["primary"]
     assert not list(tmp_path.glob("resume-*"))
-
-
-def test_an_interrupted_job_goes_on_where_it_was(monkeypatch, opened, shards, tmp_path):
-    config, model, _ = opened
-    task = FineTuningTask("tiny", fractions=(1, 0.5), draws=(1, 2), epochs=(1, 1), learning_rates=(0.01,))
-    arguments = (config, model, shards, [task], 1)
-    whole, _ = run_fine_tuning(*arguments, tmp_path / "whole", "c0ffee")
-    fits = []
-    original = _Tuner.test
-
-    def interrupted(self, rows, epochs):
-        fits.append(len(rows))
-        if len(fits) == 2:
-            raise KeyboardInterrupt
-        return original(self, rows, epochs)
-
-    monkeypatch.setattr(_Tuner, "test", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run_fine_tuning(*arguments, tmp_path / "half", "c0ffee")
-    resumed, _ = run_fine_tuning(*arguments, tmp_path / "half", "c0ffee")
-    assert fits == [28, 16, 16, 16]
-    assert resumed.metrics == whole.metrics
-    run_fine_tuning(*arguments, tmp_path / "half", "other weights")
-    assert len(fits) == 7

@@ -84,14 +84,18 @@ def weights_flipped(path):
     path.write_bytes(flipped(content, content.index(weight) + 100, 3))
 
 
+NO_ZIP = r"damaged checkpoint \(no whole zip archive: .+\)"
 DAMAGE = {
-    "empty": (lambda path: path.write_bytes(b""), r"damaged checkpoint \(no zip archive\)"),
-    "cut off": (lambda path: path.write_bytes(path.read_bytes()[:-1000]), r"damaged checkpoint \(no zip archive\)"),
+    "empty": (lambda path: path.write_bytes(b""), NO_ZIP),
+    "cut off": (
+        lambda path: path.write_bytes(path.read_bytes()[:-1000]),
+        r"damaged checkpoint \(no whole zip archive: .+\)",
+    ),
     "a bit flipped in the weights": (
         weights_flipped,
         r"damaged checkpoint \(.+/data/\d+ does not match its checksum\)",
     ),
-    "text": (lambda path: path.write_text("not today\n"), r"damaged checkpoint \(no zip archive\)"),
+    "text": (lambda path: path.write_text("not today\n"), NO_ZIP),
     "another format": (other_format, r"checkpoint format 99, this version reads 1"),
     "something else": (lambda path: torch.save({"a": 1}, path), r"not a checkpoint of this project"),
 }

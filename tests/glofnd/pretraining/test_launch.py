@@ -1,6 +1,5 @@
 """Several processes started by the launcher: what ends them, and how it says so."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,15 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_run import assert_same, make_config
+from launched import LAUNCH, ROOT, Launched, environment
+from tiny_run import assert_same
 
 from glofnd import checkpoint
 from glofnd.pretraining.launch import verdict
 from glofnd.pretraining.preemption import EXIT_CODE
 from glofnd.pretraining.team import LOST_RANK
-
-ROOT = Path(__file__).parents[3]
-LAUNCH = [sys.executable, "-m", "glofnd.pretraining.launch"]
 
 
 @pytest.mark.parametrize(
@@ -37,19 +34,15 @@ def test_what_failed_ranks_mean(codes, expected):
     assert verdict(codes) == expected
 
 
-def _environment(**more):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
-
-
 def test_several_nodes_are_started_by_srun(tmp_path):
     """A stand-in for srun writes what it is called with, and ends as the step does."""
     stub = tmp_path / "srun"
     stub.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path / "called"}\nexit 75\n')
     stub.chmod(0o755)
-    environment = _environment(PATH=f"{tmp_path}:{os.environ['PATH']}", SLURM_JOB_ID="7")
+    variables = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", SLURM_JOB_ID="7")
     options = ["--nodes", "2", "--processes", "4", "--threads", "3", "--"]
     odd = ["--out", "a folder; with $(odd) 'name'"]
-    done = subprocess.run([*LAUNCH, *options, *odd], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*LAUNCH, *options, *odd], env=variables, capture_output=True, text=True)
     assert done.returncode == EXIT_CODE, done.stderr
     called = (tmp_path / "called").read_text().splitlines()
     assert called[:5] == [
@@ -66,37 +59,12 @@ def test_several_nodes_are_started_by_srun(tmp_path):
 
 
 def test_several_nodes_without_slurm_need_a_place_to_meet():
-    environment = {key: value for key, value in _environment().items() if key != "SLURM_JOB_ID"}
-    done = subprocess.run([*LAUNCH, "--nodes", "2", "--", "x"], env=environment, capture_output=True, text=True)
+    variables = {key: value for key, value in environment().items() if key != "SLURM_JOB_ID"}
+    done = subprocess.run([*LAUNCH, "--nodes", "2", "--", "x"], env=variables, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(
         "error: --nodes 2: there is no SLURM allocation; call this on every node with --rende"
     )
-
-
-class Launched:
-    """Two ranks of a run that saves every second, under way."""
-
-    def __init__(self, shards, out, *options, **more):
-        config = json.dumps(make_config("sogclr", "glofnd", epochs=12, learner="moments", start_filter=1))
-        arguments = ["--run-config", config, "--shards", str(shards), "--out", str(out), "--checkpoint-seconds", "0.2"]
-        self.out, self.command = out, [*LAUNCH, *options, "--processes", "2", "--", *arguments]
-        self.process = subprocess.Popen(self.command, env=_environment(**more), stderr=subprocess.PIPE, text=True)
-
-    def under_way(self):
-        while not list(self.out.glob("resume-*.pt")):
-            assert self.process.poll() is None, self.process.stderr.read()
-            time.sleep(0.02)
-        return self
-
-    def ranks(self):
-        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(number) for path in lists for number in path.read_text().split()]
-
-    def ended(self):
-        """Exit code and messages; it must end within a minute."""
-        _, messages = self.process.communicate(timeout=60)
-        return self.process.returncode, messages
 
 
 @pytest.mark.slow
@@ -108,7 +76,7 @@ def test_a_signal_stops_all_ranks_and_the_same_command_goes_on(shards, tmp_path)
     assert code == EXIT_CODE, messages
     assert messages.count("stopped on request after step") == 1
     assert "Traceback" not in messages and "error" not in messages
-    done = subprocess.run(stopped.command, env=_environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(stopped.command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     undisturbed.process.communicate(timeout=300)
     left, right = (checkpoint.read(tmp_path / name / "checkpoint.pt") for name in ("undisturbed", "stopped"))
