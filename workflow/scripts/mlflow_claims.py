@@ -12,11 +12,15 @@ import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 __all__ = ["OWNER", "abandoned", "alone", "keep_one", "owner", "trash"]
 
@@ -73,5 +77,18 @@ def alone(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:///"):
         yield
         return
-    with FileLock(f"{uri.removeprefix('sqlite:///')}.lock"):
+    path = Path(uri.removeprefix("sqlite:///"))
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            _create(path)
         yield
+
+
+def _create(path: Path) -> None:
+    """Make an empty store beside its place and put it there whole: one whose tables are half made cannot be opened."""
+    part = path.with_name(f".{path.name}.part")
+    for left in (part, path.with_name(f"{part.name}-journal")):  # by an importer that was killed
+        left.unlink(missing_ok=True)
+    make: Any = SqlAlchemyStore  # MLflow gives it no types
+    make(f"sqlite:///{part}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+    part.replace(path)
