@@ -110,7 +110,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file; an unreadable one raises `ValueError` naming the file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # besides no JSON: no UTF-8, thousands of digits, nested too deep
         raise ValueError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 

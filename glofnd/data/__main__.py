@@ -51,7 +51,9 @@ def _source(entry: Dataset, raw: Path | None) -> dict[str, Any]:
     if raw is None or not (raw / "source.json").is_file():
         raise ValueError(f"{raw}: source.json is missing; {again}")
     source: dict[str, Any] = read_json(raw / "source.json")
-    stated: dict[str, str] = source.get("sha256", {})
+    stated = source.get("sha256") if isinstance(source, dict) else None
+    if not isinstance(stated, dict) or not stated:
+        raise ValueError(f"{raw / 'source.json'}: has no checksums of its files; {again}")
     for file in _reported(list(stated), f"checking {entry.source}"):
         if not (raw / file).is_file() or sha256(raw / file) != stated[file]:
             raise ValueError(f"{raw / file}: missing or changed since it was fetched; {again}")

@@ -24,7 +24,7 @@ __all__ = ["LARGEST_CAPTION", "caption_field", "checked_captions", "coco_caption
 Captioned = list[tuple[Path, list[object]]]
 
 LARGEST_CAPTION = 2**12
-"""Characters. The time a tokenizer takes for one word grows with the square of its length: here it is a second at most."""
+"""Characters. A tokenizer's time for one word grows with the square of its length: here it is a second at most."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Karpathy's `restval` are the pictures of COCO's val2014 that are in neither val nor test; everybody trains on them.
