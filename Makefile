@@ -20,7 +20,7 @@ ACTIVATE := . '$(VENV)/bin/activate'
 READABLE = $(ACTIVATE); python -m workflow.config_file '$(CONFIG)'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run workflow/killed.sh
 
-.PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container plan lint format mlflow report container lock clean
+.PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container audit plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; 
 
 test-faults: setup ## Kills, full disks, damaged data and other faults, and 500 jobs at once for leaks; about eight minutes
 	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults --durations 10
+
+audit: setup ## Known vulnerabilities (where a service answers) and licences of what is pinned
+	@$(ACTIVATE); python requirements/audit.py
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'
