@@ -166,7 +166,8 @@ class TwoViews:
             pictures = self._jittered(pictures, draws)
             if pictures.shape[1] == 3:
                 rows = np.flatnonzero(draws[:, _GRAYSCALE] < self.grayscale)
-                pictures = _changed(pictures, rows, lambda chosen: luma(chosen).expand_as(chosen))
+                # A copy, not `expand`: where all pictures are grey it is what is blurred next.
+                pictures = _changed(pictures, rows, lambda chosen: luma(chosen).repeat(1, 3, 1, 1))
             low, high = self.blur_sigma
             rows = np.flatnonzero(draws[:, _BLUR] < self.blur_probability)
             sigma = low + (high - low) * draws[rows, _SIGMA]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class LostRankError(RuntimeError):
 
 
 class Pulse:
-    """Beats while this process runs, listens to the next rank, and meets all of them.
+    """Beats while this process runs, and listens to the next rank while it waits.
 
     A thread of its own beats, so one that reads or writes for minutes is heard, and one that is stopped (SIGSTOP, a
     virtual machine paused) or whose machine is gone is not. Every rank listens to the next one alone, whatever their
@@ -47,41 +48,37 @@ class Pulse:
     def __init__(
         self, store: Counters, rank: int, size: int, silence: float = SILENCE, patience: float = PATIENCE
     ) -> None:
-        self._store, self._size, self._next = store, size, (rank + 1) % size
+        self._store, self._next = store, (rank + 1) % size
         self._silence, self._patience = silence, patience
-        self._meetings = 0
         threading.Thread(target=self._beat, args=(rank, min(_BEAT, silence / 4)), daemon=True).start()
 
     def _beat(self, rank: int, pause: float) -> None:
-        try:
-            while True:
-                self._store.add(f"beat/{rank}", 1)
-                time.sleep(pause)
-        except RuntimeError:
-            # The store went with the launcher, so there is nobody left to tell.
-            return
+        while self._count(rank, 1) is not None:
+            time.sleep(pause)
 
-    def meet(self) -> None:
-        """Wait until all processes are here.
+    def _count(self, rank: int, more: int = 0) -> int | None:
+        try:
+            return self._store.add(f"beat/{rank}", more)
+        except RuntimeError:
+            # The store went with the launcher, which is noticed elsewhere.
+            return None
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until something is done that takes all processes.
 
         Raises:
             LostRankError: the next rank has been silent for 30 s, or an hour has passed.
         """
-        self._meetings += 1
-        key, beat = f"meeting/{self._meetings}", f"beat/{self._next}"
-        present, heard = self._store.add(key, 1), -1
-        waited = silent = 0.0
+        heard, waited, silent = -1, 0.0, 0.0
         before = time.monotonic()
-        while present < self._size:
-            time.sleep(min(_POLL, 0.002 + waited / 10))
+        while not done():
+            time.sleep(min(_POLL, 0.001 + waited / 10))
             # A pause of this very process, such as that of a suspended job, says nothing about the others.
             passed = min((now := time.monotonic()) - before, 2 * _POLL)
             before, waited, silent = now, waited + passed, silent + passed
-            if (count := self._store.add(beat, 0)) != heard:
-                heard, silent = count, 0.0
+            if (count := self._count(self._next)) != heard or count is None:
+                heard, silent = -1 if count is None else count, 0.0
             if silent > self._silence:
                 raise LostRankError(f"rank {self._next} has given no sign of life for {self._silence:.0f} s")
             if waited > self._patience:
-                limit = timedelta(seconds=self._patience)
-                raise LostRankError(f"{present} of {self._size} ranks are here after {limit} of waiting")
-            present = self._store.add(key, 0)
+                raise LostRankError(f"the others have not come after {timedelta(seconds=self._patience)}")

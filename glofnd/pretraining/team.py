@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from glofnd.pretraining.pulse import LostRankError, Pulse
+from glofnd.pretraining.pulse import PATIENCE, LostRankError, Pulse
 from glofnd.ranks import Ranks
 
 __all__ = ["LOST_RANK", "Team", "is_lost", "join"]
@@ -40,6 +40,11 @@ class Team:
     ) -> None:
         self.ranks, self._pulse, self.local_rank, self.local_size = ranks, pulse, local_rank, local_size
         self.rank, self.size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
+        if ranks is not None:
+            # Its own timeout must not come before that of the pulse.
+            group = dist.new_group(backend="gloo", timeout=timedelta(seconds=2 * PATIENCE))
+            assert isinstance(group, dist.ProcessGroup)
+            self._patient = group
 
     @property
     def first(self) -> bool:
@@ -97,7 +102,10 @@ class Team:
             LostRankError: one of them is not.
         """
         if self._pulse is not None:
-            self._pulse.meet()
+            barrier = dist.barrier(self._patient, async_op=True)
+            assert barrier is not None
+            self._pulse.wait(barrier.is_completed)
+            barrier.wait()
 
 
 def join(device: str) -> Team:

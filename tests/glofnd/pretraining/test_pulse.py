@@ -22,74 +22,55 @@ class Counters:
             return self.values[key]
 
 
-def test_nobody_goes_on_before_all_are_here():
-    store, size, rounds, here = Counters(), 3, 20, Counter()
-    problems = []
-
-    def work(rank):
-        pulse = Pulse(store, rank, size)
-        for number in range(rounds):
-            time.sleep(0.001 * rank)
-            here[number] += 1
-            pulse.meet()
-            if here[number] != size:
-                problems.append((rank, number))
-
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-        assert not thread.is_alive()
-    assert not problems
+def never():
+    return False
 
 
 def test_a_rank_without_a_sign_of_life_is_named():
     began = time.monotonic()
     with pytest.raises(LostRankError, match=r"^rank 1 has given no sign of life for 1 s$") as lost:
-        Pulse(Counters(), 0, 2, silence=1).meet()
+        Pulse(Counters(), 0, 2, silence=1).wait(never)
     assert time.monotonic() - began < 5
     assert is_lost(lost.value)
 
 
 def test_one_that_is_alive_is_waited_for():
-    store = Counters()
-    busy = Pulse(store, 1, 2, silence=0.4)
-    threading.Timer(1.5, busy.meet).start()
+    store, ready = Counters(), threading.Event()
+    Pulse(store, 1, 2, silence=0.4)
+    threading.Timer(1.5, ready.set).start()
     began = time.monotonic()
-    Pulse(store, 0, 2, silence=0.4).meet()
-    assert time.monotonic() - began > 1.2
+    Pulse(store, 0, 2, silence=0.4).wait(ready.is_set)
+    assert 1.4 < time.monotonic() - began < 5
 
 
 def test_but_not_for_ever():
     store = Counters()
     Pulse(store, 1, 2)
-    with pytest.raises(LostRankError, match=r"^1 of 2 ranks are here after 0:00:01 of waiting$"):
-        Pulse(store, 0, 2, patience=1).meet()
+    with pytest.raises(LostRankError, match=r"^the others have not come after 0:00:01$"):
+        Pulse(store, 0, 2, patience=1).wait(never)
 
 
 def test_time_in_which_this_process_was_stopped_does_not_count(monkeypatch):
     """As of a job that is suspended as a whole: when it goes on, the others have been silent for long, too."""
-    store = Counters()
-    other = Pulse(store, 1, 2, silence=2)
-    leaps, real = iter([0.0, 0.0, 1000.0]), time.monotonic
-    passed = [0.0]
+    leaps, real, passed = iter([0.0, 0.0, 1000.0]), time.monotonic, [0.0]
 
     def clock():
         passed[0] += next(leaps, 0.0)
         return real() + passed[0]
 
+    ready = threading.Event()
+    threading.Timer(1, ready.set).start()
     monkeypatch.setattr("glofnd.pretraining.pulse.time.monotonic", clock)
-    threading.Timer(1, other.meet).start()
-    Pulse(store, 0, 2, silence=2).meet()
+    Pulse(Counters(), 0, 2, silence=30).wait(ready.is_set)
     assert passed[0] == 1000
 
 
-def test_a_store_that_is_gone_ends_the_thread_quietly(capfd):
+def test_without_the_store_which_is_the_launchers_waiting_goes_on(capfd):
     class Gone(Counters):
         def add(self, key, amount):
             raise RuntimeError("connection reset by peer")
 
-    Pulse(Gone(), 0, 2)
-    time.sleep(0.2)
+    ready = threading.Event()
+    threading.Timer(1, ready.set).start()
+    Pulse(Gone(), 0, 2, silence=0.3).wait(ready.is_set)
     assert "connection reset" not in capfd.readouterr().err

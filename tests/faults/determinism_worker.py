@@ -1,0 +1,103 @@
+"""From a folder of pictures to metrics in one process; prints a digest of everything that is written.
+
+python determinism_worker.py FOLDER OF PICTURES, OUTPUT FOLDER, and `backwards` or `forwards`: the order in which the
+file system lists names and in which the config has its keys.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+BACKWARDS = sys.argv[3] == "backwards"
+LISTDIR, SCANDIR = os.listdir, os.scandir
+
+
+class Listing:
+    """`os.scandir` in the opposite of the alphabet."""
+
+    def __init__(self, path="."):
+        with SCANDIR(path) as entries:
+            self.entries = iter(sorted(entries, key=lambda entry: entry.name, reverse=BACKWARDS))
+
+    def __iter__(self):
+        return self.entries
+
+    def __next__(self):
+        return next(self.entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.entries = iter(())
+
+
+os.listdir = lambda path=".": sorted(LISTDIR(path), reverse=BACKWARDS)
+os.scandir = Listing
+
+from evaluation.__main__ import main as evaluate  # noqa: E402
+from glofnd import checkpoint  # noqa: E402
+from glofnd.data.__main__ import main as data  # noqa: E402
+from glofnd.pretraining.__main__ import main as train  # noqa: E402
+from tests.glofnd.pretraining.tiny_run import make_config, numbers  # noqa: E402
+
+
+def ordered(value):
+    if isinstance(value, dict):
+        return {key: ordered(inner) for key, inner in (reversed(value.items()) if BACKWARDS else value.items())}
+    return value
+
+
+def call(main, *arguments):
+    sys.argv = ["command", *map(str, arguments)]
+    with contextlib.suppress(SystemExit):
+        main()
+
+
+def digest(value):
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    content = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def main(pictures, out):
+    block = {"dataset": "folder", "path": str(pictures), "image_size": 16, "shards": 2, "test": "test"}
+    for split in ("train", "test"):
+        options = ["--dataset-config", json.dumps(ordered(block)), "--name", "mine", "--split", split]
+        assert data(["shard", *options, "--out", str(out / "shards" / "mine" / split)]) == 0
+    config = ordered(make_config("isogclr", "glofnd", alpha=0.3, start_filter=1))
+    shards = out / "shards" / "mine" / "train"
+    run = out / "run"
+    call(train, "--run-config", json.dumps(config), "--shards", shards, "--out", run)
+    splits = ("--split", "mine/train", "--split", "mine/test")
+    where = ("--checkpoint", run / "checkpoint.pt", "--shards", out / "shards")
+    call(evaluate, "features", *where, *splits, "--out", out / "features")
+    task = json.dumps(ordered({"dataset": "mine", "fractions": [1], "draws": [1]}))
+    call(evaluate, "linear", "--features", out / "features", "--task", task, "--out", out / "linear")
+    call(evaluate, "discovery", *where, "--task", '{"dataset": "mine"}', "--out", out / "discovery")
+
+    found = {}
+    for tar in sorted((out / "shards").glob("**/*.tar")):
+        found[str(tar.relative_to(out))] = hashlib.sha256(tar.read_bytes()).hexdigest()[:16]
+    for name, value in numbers(checkpoint.read(run / "checkpoint.pt")).items():
+        found[f"checkpoint{name}"] = digest(value)
+    for path in sorted(out.glob("**/*.npz")):
+        with np.load(path) as arrays:
+            found |= {f"{path.relative_to(out)}/{name}": digest(arrays[name]) for name in arrays.files}
+    for evaluation in ("linear", "discovery"):
+        metrics = json.loads((out / evaluation / "metrics.json").read_text())["metrics"]
+        found[f"{evaluation}/metrics"] = json.dumps(metrics, sort_keys=True)
+    print(json.dumps(found, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
