@@ -9,6 +9,7 @@ from evaluation.classification import run_linear
 from evaluation.discovery import discover
 from evaluation.features import extract, from_checkpoint
 from evaluation.fine_tuning import run_fine_tuning
+from evaluation.labelled import crop_and_flip
 from evaluation.linear_paper import run_linear_paper
 from evaluation.retrieval import run_retrieval
 from evaluation.tasks import DiscoveryTask, FineTuningTask, LinearPaperTask, LinearTask, RetrievalTask
@@ -103,17 +104,30 @@ def test_linear_evaluation(store, tmp_path):
     assert top1["value"] > 0.5, "colours are easy; labels beside the wrong pictures would give a quarter"
 
 
-def test_classifiers_on_pictures(frozen, shards, tmp_path):
+class Recorder:
+    """Random views that note of which samples they are."""
+
+    def __init__(self):
+        self.views, self.seen = crop_and_flip(1), []
+
+    def one(self, images, index, *arguments, **options):
+        self.seen += index.tolist()
+        return self.views.one(images, index, *arguments, **options)
+
+
+@pytest.mark.parametrize("module", ["linear_paper", "fine_tuning"])
+def test_classifiers_on_pictures(frozen, shards, tmp_path, monkeypatch, module):
     config, model, _ = frozen
+    recorder = Recorder()
+    monkeypatch.setattr(f"evaluation.{module}.crop_and_flip", lambda seed: recorder)
     paper = LinearPaperTask("tiny", fractions=(1.0,), epochs=(30,))
     tuned = FineTuningTask("tiny", fractions=(1.0,), epochs=(15,), draws=(1,), learning_rates=(3e-3,), batch_size=11)
-    for findings, _ in (
-        run_linear_paper(config, model, shards, [paper], 0),
-        run_fine_tuning(config, model, shards, [tuned], 0, tmp_path, "x"),
-    ):
-        top1 = next(m for m in findings.metrics if m["metric"] == "top1")
-        assert (top1["n"], top1["labels_used"]) == (len(TEST_KEPT), len(KEPT)) and top1["value"] > 0.5
-        assert findings.predictions[f"{top1['predictions']}.index"].tolist() == TEST_KEPT
+    run, task = (run_linear_paper, paper) if module == "linear_paper" else (run_fine_tuning, tuned)
+    findings, _ = run(config, model, shards, [task], 0, tmp_path, "x")
+    top1 = next(m for m in findings.metrics if m["metric"] == "top1")
+    assert (top1["n"], top1["labels_used"]) == (len(TEST_KEPT), len(KEPT)) and top1["value"] > 0.5
+    assert findings.predictions[f"{top1['predictions']}.index"].tolist() == TEST_KEPT
+    assert sorted(recorder.seen) == sorted(KEPT * task.epochs[0]), "draws hang on the index"
 
 
 def test_discovery(trained, shards, tmp_path):
