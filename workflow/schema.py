@@ -52,20 +52,20 @@ def nearest(word: object, choices: Sequence[str]) -> str:
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """One line for each thing an error of the validator says."""
-    key, value, rule = key_of(error.absolute_path), cast(Any, error.instance), cast(Any, error.validator_value)
-    prefix = "" if key == "config" else f"{key}."
+    path = list(error.absolute_path)
+    key, value, rule = key_of(path), cast(Any, error.instance), cast(Any, error.validator_value)
     schema = error.schema if isinstance(error.schema, dict) else {}
     match error.validator:
         case "additionalProperties":
             valid = list(schema.get("properties", {}))
             for extra in value:
                 if extra not in valid:
-                    yield f"{prefix}{extra}: unknown key; {nearest(extra, valid)}"
+                    yield f"{key_of([*path, extra])}: unknown key; {nearest(extra, valid)}"
         case "required":
             for missing in rule:
                 if missing not in value:
                     advice = schema.get("properties", {}).get(missing, {}).get("description", "")
-                    yield f"{prefix}{missing}: missing{'; ' * bool(advice)}{advice}"
+                    yield f"{key_of([*path, missing])}: missing{'; ' * bool(advice)}{advice}"
         case "type":
             kinds = [rule] if isinstance(rule, str) else rule
             advice = schema.get("description", "")

@@ -55,7 +55,8 @@ def key_of(path: Sequence[str | int]) -> str:
     """A place in the config, as messages name it: `experiments.emoji.evaluations.linear[0]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        name = f"[{part}]" if isinstance(part, int) else part if part.strip() else repr(part)
+        text += f".{name}" if text and isinstance(part, str) else name
     return text or "config"
 
 
