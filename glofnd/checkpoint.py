@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from glofnd.failures import out_of_memory
 from glofnd.files import atomic_open, verify_zip
 
 __all__ = ["FORMAT", "CheckpointError", "config_of", "differing_keys", "read", "write"]
@@ -50,6 +51,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             verify_zip(handle)
             state: Any = torch.load(handle, map_location="cpu", weights_only=True)
         except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+            if out_of_memory(error):
+                raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise CheckpointError(path, f"damaged checkpoint ({reason})", "delete it and run again") from error
     if not isinstance(state, dict) or not state.keys() >= _KEYS:

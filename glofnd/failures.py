@@ -6,7 +6,7 @@ import errno
 import sys
 from concurrent.futures import BrokenExecutor
 
-__all__ = ["BAD_INPUT", "explain", "report"]
+__all__ = ["BAD_INPUT", "explain", "out_of_memory", "report"]
 
 BAD_INPUT = 2
 """Exit code of a command whose message says what to do."""
@@ -38,8 +38,8 @@ def _gpu_is_full(error: BaseException) -> bool:
     return any(kind.__name__ == "OutOfMemoryError" and kind.__module__ == "torch" for kind in type(error).__mro__)
 
 
-def _memory(error: BaseException) -> str | None:
-    """What was short, if it was memory."""
+def out_of_memory(error: BaseException) -> str | None:
+    """What was short, if it was memory; torch and others say so by errors of many types."""
     text = " ".join(str(error).split())
     if _gpu_is_full(error):
         return f"out of GPU memory ({text.split('. ')[0]})"
@@ -59,7 +59,7 @@ def explain(error: BaseException, less: str = "raise mem_mb of its rule") -> str
         error: what was raised.
         less: what makes the command need less memory.
     """
-    if short := _memory(error):
+    if short := out_of_memory(error):
         return f"{short}; {less}"
     if isinstance(error, OSError) and error.errno is not None:
         why = _STORAGE.get(error.errno, error.strerror)

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["atomic_open", "blame_storage", "none_from_the_future", "read_json", "sha256", "verify_zip", "write_json"]
+__all__ = ["atomic_open", "blame_storage", "making_sense", "none_from_the_future", "read_json", "sha256", "verify_zip", "write_json"]
 
 _STORAGE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV}
@@ -114,6 +114,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 
+@contextmanager
+def making_sense(path: str | os.PathLike[str], advice: str = "delete it and run again") -> Iterator[None]:
+    """For what is done with the content of a file: where it has another form, a `ValueError` names the file.
+
+    Args:
+        path: the file that was read.
+        advice: what to do about it.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else f"{error}"
+        raise ValueError(f"{path}: not in the form that it was written in ({why}); {advice}") from error
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with Path(path).open("rb") as handle:
@@ -141,6 +156,8 @@ def verify_zip(handle: IO[bytes]) -> None:
     try:
         with zipfile.ZipFile(handle) as archive:
             part = archive.testzip()
+    except MemoryError:
+        raise
     # A damaged archive fails in as many ways as there are bytes.
     except Exception as error:
         raise ValueError(f"no whole zip archive: {error or type(error).__name__}") from error
