@@ -33,7 +33,7 @@ def claiming(width, height, kind="PNG"):
     if kind == "PNG":
         head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
         return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    small = bytearray(saved(Image.new("RGB", (8, 8)), kind))
+    small = bytearray(saved(Image.new("RGB", (8, 8)), kind, **({"lossless": True} if kind == "WEBP" else {})))
     if kind == "JPEG":
         at = small.index(b"\xff\xc0") + 5
         small[at : at + 4] = struct.pack(">HH", height, width)
@@ -45,6 +45,9 @@ def claiming(width, height, kind="PNG"):
         for tag, value in ((256, width), (257, height)):
             at = small.index(struct.pack("<HHI", tag, 4, 1)) + 8
             small[at : at + 4] = struct.pack("<I", value)
+    elif kind == "WEBP":
+        at = small.index(b"VP8L") + 9
+        small[at : at + 4] = struct.pack("<I", width - 1 | (height - 1) << 14)
     return bytes(small)
 
 
@@ -65,6 +68,7 @@ DAMAGED = {
     "60000 x 60000 GIF": (claiming(60000, 60000, "GIF"), r"exceeds limit"),
     "60000 x 60000 BMP": (claiming(60000, 60000, "BMP"), r"exceeds limit"),
     "60000 x 60000 TIFF": (claiming(60000, 60000, "TIFF"), r"exceeds limit"),
+    "16383 x 16383 WebP": (claiming(16383, 16383, "WEBP"), r"exceeds limit"),
     "PNG of no size": (claiming(0, 8), r""),
 }
 
@@ -244,6 +248,17 @@ def test_what_is_no_plain_file_is_named_and_nothing_hangs(tmp_path, capsys, monk
     monkeypatch.chdir(path.parent)  # the name of a socket must be short
     make(path)
     assert message in refusal(capsys, root, tmp_path / "out", "folder")
+
+
+def test_pictures_behind_a_link_to_a_folder_are_not_missed(tmp_path, capsys):
+    root = folder_set(tmp_path / "set", 5)
+    (root / "train/class1/more").symlink_to(root / "train/class0")
+    assert "class1/more: links to folders are not followed" in refusal(capsys, root, tmp_path / "out", "folder")
+    (root / "train/class1/more").unlink()
+    (root / "train/class1").rename(tmp_path / "elsewhere")
+    (root / "train/class1").symlink_to(tmp_path / "elsewhere")
+    assert shard(root, tmp_path / "out", "folder") == 0
+    assert read_json(tmp_path / "out/manifest.json")["samples"] == 10
 
 
 def test_a_folder_is_not_a_picture(tmp_path, capsys):

@@ -72,8 +72,13 @@ def _classes(raw: Path, root: Path, parameters: dict[str, Any]) -> dict[str, str
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    # A link to nothing or a named pipe is met when it is read: it would be missed here.
-    return (path for path in sorted(folder.glob("**/*")) if path.suffix.lower() in SUFFIXES and not path.is_dir())
+    for path in sorted(folder.glob("**/*")):
+        if path.is_dir():
+            if path.is_symlink():
+                raise ValueError(f"{printable(path)}: links to folders are not followed inside a class; move it there")
+        # A link to nothing or a named pipe is met when it is read: it must not be missed here.
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
 
 
 def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:

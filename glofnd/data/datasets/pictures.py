@@ -18,6 +18,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 LARGEST_FILE = 2**29
 # Other kinds that Pillow knows are no pictures of a data set, and some run another program on the file.
 _READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = {"png": "PNG", "jpg": "JPEG"}
 
 
@@ -56,8 +57,8 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _squared(data: bytes, size: int, extension: str) -> bytes:
-    with _opened(data) as image:
-        if image.format == "PNG":
+    if data.startswith(_PNG):
+        with _opened(data) as image:
             image.verify()  # compares the checksums in the file, which decoding alone does not
     with _opened(data) as image:
         if image.format == _FORMATS[extension] and image.size == (size, size) and image.mode == "RGB":
