@@ -8,24 +8,27 @@ seeds.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from glofnd.command_line import Parser
 from glofnd.failures import report
-from glofnd.files import atomic_open, none_from_the_future, read_json
+from glofnd.files import atomic_open, making_sense, none_from_the_future, read_json, sha256
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
+from workflow.benchmark_file import read_benchmark
 from workflow.grid import Grid
 
-__all__ = ["COLUMNS", "KEY", "mean_table", "protocol_conflicts", "rows_of", "summary_table"]
+__all__ = ["COLUMNS", "KEY", "mean_table", "protocol_conflicts", "read_summary", "rows_of", "summary_table"]
 
 KEY = ["experiment", "objective", "evaluation", "protocol", "dataset", "split", "metric", "fraction"]
 """What two values must share to be averaged or compared."""
 
 COLUMNS = [*KEY, "detector", "kind", "seed", "value", "stderr", "n", "chance", "higher_is_better", "primary"]
+
+_NUMBERS = ("fraction", "value", "stderr", "n", "chance")
 
 _TYPES: dict[str, Any] = {
     "fraction": "float64",
@@ -38,27 +41,56 @@ _TYPES: dict[str, Any] = {
 }
 
 
+def _refuse_stale(path: Path, found: Any) -> None:
+    """A clock that was set back lets a result look newer than the features it should have been made again from."""
+    features = path.parent.with_name("features") / "manifest.json"
+    provenance = found.get("provenance") if isinstance(found, dict) else None
+    stated = (provenance or {}).get("inputs", {}).get("features")
+    if stated and features.is_file() and sha256(features) != stated:
+        raise ValueError(f"{path}: made from other features than those in {features.parent}; delete it and run again")
+
+
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """The rows of one metrics.json.
 
     Raises:
-        ValueError: the file is not what docs/architecture.md says; names it.
+        ValueError: the file is not what docs/architecture.md says, or is of other features; names it.
     """
     found = read_json(path)
-    try:
+    with making_sense(path):
+        _refuse_stale(path, found)
         if found["format"] != 1:
             raise ValueError(f"{path}: format {found['format']}, this program reads 1; delete the file and run again")
         run = found["run"]
         head = {key: run[key] for key in ("experiment", "objective", "detector", "kind", "seed")}
         head |= {"evaluation": found["evaluation"], "protocol": found["protocol"]}
         return [{**dict.fromkeys(COLUMNS), **_values(metric), **head} for metric in found["metrics"]]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no {error}; delete the file and run again") from error
 
 
 def _values(metric: dict[str, Any]) -> dict[str, Any]:
     known = {key: value for key, value in metric.items() if key in COLUMNS}
+    for key in _NUMBERS:
+        if not isinstance(known.get(key), int | float | None):
+            raise TypeError(f"{key} is {known[key]!r}")
     return {**known, "value": metric["value"], "primary": bool(metric.get("primary"))}
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """The table of all values, as `summary_table` makes it, from summary.parquet.
+
+    Raises:
+        ValueError: it is no such table; names the file.
+        OSError: it cannot be read.
+    """
+    try:
+        table = pd.read_parquet(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: not a readable parquet file ({error}); delete it and run `snakemake` again"
+        ) from error
+    if absent := [name for name in COLUMNS if name not in table.columns]:
+        raise ValueError(f"{path}: no column {', '.join(absent)}; delete it and run `snakemake` again")
+    return table
 
 
 def summary_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -107,7 +139,7 @@ def aggregate(benchmark: Path, out: Path, allow_missing: bool = False) -> pd.Dat
     Raises:
         ValueError: a result is missing (unless allowed), broken, double, or of another protocol.
     """
-    config = read_json(benchmark)
+    config = read_benchmark(benchmark)
     paths = [Path(path) for path in Grid(config).evaluation_metrics()]
     missing = [path for path in paths if not path.is_file()]
     if missing and not allow_missing:
@@ -132,7 +164,7 @@ def aggregate(benchmark: Path, out: Path, allow_missing: bool = False) -> pd.Dat
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.aggregate", description=__doc__)
+    parser = Parser(prog="python -m workflow.scripts.aggregate", description=__doc__)
     parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
     parser.add_argument("--out", required=True, type=Path, help="folder of the tables")
     parser.add_argument("--allow-missing", action="store_true", help="take the results that are there")

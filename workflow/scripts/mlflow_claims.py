@@ -49,7 +49,8 @@ def _alive(process: int) -> bool:
 def abandoned(run: Run) -> bool:
     """Whether the importer of an unfinished run is gone. A process never runs two imports at once."""
     host, process, started = run.data.tags.get(OWNER, "::0").rsplit(":", 2)
-    if time.time() - float(started) > _PATIENCE_SECONDS:
+    # Started in the future: by a clock that was set back since.
+    if abs(time.time() - float(started)) > _PATIENCE_SECONDS:
         return True
     return host == socket.gethostname() and (int(process) == os.getpid() or not _alive(int(process)))
 
