@@ -42,7 +42,8 @@ class FastCLIP(Objective):
                   (`TemperatureRule`, within [0.01, 1]).
     v3:           stopgrad(tau) C + rho tau + tau/2 mean_i (log u_image + log u_text), with a learned shared tau.
 
-    gamma is 1 at epoch 0 and falls along a cosine to `gamma_end` at epoch `gamma_epochs`. A row with no negative left
+    gamma is 1 at epoch 0 and falls along a cosine to `gamma_end` at epoch `gamma_epochs`; it is a schedule, so there is
+    no argument `gamma`: `gamma_end=g, gamma_epochs=1` keeps it at g from epoch 1 on. A row with no negative left
     contributes -s_ii / tau (times the same factor), leaves u alone and says nothing about the temperature.
 
     In v3 the temperature is a parameter with its own learning rate (`parameter_groups`); `after_step` keeps it at 0.01

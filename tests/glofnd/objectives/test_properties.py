@@ -16,12 +16,16 @@ seeds = st.integers(0, 10_000)
 sizes = st.integers(2, 8)
 names = st.sampled_from(list(registry.OBJECTIVES))
 treatments = st.sampled_from(["eliminate", "attract"])
+learners = st.sampled_from(registry.DETECTORS["glofnd"].parameters["learner"]["enum"])
 
 
-def detector_of(name, treatment="eliminate", **parameters):
+def detector_of(name, treatment="eliminate", learner="adam", **parameters):
+    """The detector with what it has of these parameters; `adam` where it has no such learner."""
     known = registry.DETECTORS[name].parameters
-    if "init" in parameters:
-        parameters["learner"] = "adam"
+    if "learner" in known:
+        parameters["learner"] = learner if learner in known["learner"]["enum"] else "adam"
+    if learner == "moments" and name == "glofnd":
+        parameters.pop("init", None)
     return build_detector(
         name, SAMPLES, **{k: v for k, v in {**parameters, "treatment": treatment}.items() if k in known}
     )
@@ -35,14 +39,14 @@ def draw(size, seed):
 
 @pytest.mark.parametrize("detector", registry.DETECTORS)
 @drawn
-@given(name=names, size=sizes, seed=seeds, treatment=treatments)
-def test_permuting_the_batch_permutes_the_result(detector, name, size, seed, treatment):
+@given(name=names, size=sizes, seed=seeds, treatment=treatments, learner=learners)
+def test_permuting_the_batch_permutes_the_result(detector, name, size, seed, treatment, learner):
     z, index = draw(size, seed)
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed + 1))
     results = []
     for rows in (torch.arange(size), order):
         objective = build_objective(
-            name, SAMPLES, detector_of(detector, treatment, alpha=0.3, init="quantile")
+            name, SAMPLES, detector_of(detector, treatment, learner, alpha=0.3, init="quantile")
         ).double()
         loss = 0.0
         for epoch in range(2):
@@ -56,43 +60,44 @@ def test_permuting_the_batch_permutes_the_result(detector, name, size, seed, tre
 
 @pytest.mark.parametrize("detector", ["glofnd", "global-threshold", "batch-quantile"])
 @drawn
-@given(name=names, size=sizes, seed=seeds)
-def test_a_vanishing_alpha_keeps_everything(detector, name, size, seed):
+@given(name=names, size=sizes, seed=seeds, learner=learners)
+def test_a_vanishing_alpha_keeps_everything(detector, name, size, seed, learner):
     z, index = draw(size, seed)
     losses = []
     for detector_name in (detector, "none"):
         # A quantile that is the row's own maximum drops nothing, since only what lies strictly above is dropped.
-        objective = build_objective(name, SAMPLES, detector_of(detector_name, alpha=1e-12)).double()
+        objective = build_objective(name, SAMPLES, detector_of(detector_name, learner=learner, alpha=1e-12)).double()
         losses.append(sum(objective(*z, index, epoch=epoch) for epoch in range(2)))
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("detector", registry.DETECTORS)
 @drawn
-@given(name=names, size=sizes, seed=seeds)
-def test_scaling_and_rotating_the_embeddings_changes_nothing(detector, name, size, seed):
+@given(name=names, size=sizes, seed=seeds, learner=learners)
+def test_scaling_and_rotating_the_embeddings_changes_nothing(detector, name, size, seed, learner):
     z, index = draw(size, seed)
     generator = torch.Generator().manual_seed(seed)
     rotation, _ = torch.linalg.qr(torch.randn(4, 4, generator=generator, dtype=torch.float64))
     scale = torch.rand(size, 1, generator=generator, dtype=torch.float64) + 0.5
     results = []
     for moved in (z, [x.detach() @ rotation * scale for x in z]):
-        objective = build_objective(name, SAMPLES, detector_of(detector, alpha=0.37, init="quantile")).double().eval()
+        rule = detector_of(detector, learner=learner, alpha=0.37, init="quantile")
+        objective = build_objective(name, SAMPLES, rule).double().eval()
         results.append(objective(*moved, index, epoch=1, labels=index % 3))
     torch.testing.assert_close(*results, rtol=1e-8, atol=1e-11)
 
 
 @pytest.mark.parametrize("detector", ["none", *LEARNED, "oracle"])
 @drawn
-@given(name=names, size=st.integers(2, 7), seed=seeds)
-def test_adding_a_sample_with_constant_views_changes_nothing_it_should_not(detector, name, size, seed):
+@given(name=names, size=st.integers(2, 7), seed=seeds, learner=learners)
+def test_adding_a_sample_with_constant_views_changes_nothing_it_should_not(detector, name, size, seed, learner):
     """What is found among the others and the state of who is absent; the new sample is orthogonal to all others."""
     z, index = draw(size + 1, seed)
     others, newcomer = index[:size], int(index[size])
     small = [torch.nn.functional.pad(x.detach()[:size], (0, 1)) for x in z]
     constant = torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
     large = [torch.cat([x, constant]) for x in small]
-    objective = build_objective(name, SAMPLES, detector_of(detector, alpha=0.3)).double()
+    objective = build_objective(name, SAMPLES, detector_of(detector, learner=learner, alpha=0.3)).double()
     for epoch in range(2):
         objective(*small, others, epoch=epoch, labels=others % 3)
     labels = torch.cat([others % 3, torch.tensor([3])])
@@ -127,14 +132,14 @@ def test_thresholds_stay_in_range(detector, learner, seed, alpha, lr, clip):
 
 
 @drawn
-@given(name=names, size=st.integers(2, 8), seed=seeds, tile=st.integers(1, 9), treatment=treatments)
+@given(name=names, size=st.integers(2, 8), seed=seeds, tile=st.integers(1, 9), treatment=treatments, learner=learners)
 @pytest.mark.parametrize("detector", registry.DETECTORS)
-def test_the_size_of_the_tiles_changes_nothing(detector, name, size, seed, tile, treatment):
+def test_the_size_of_the_tiles_changes_nothing(detector, name, size, seed, tile, treatment, learner):
     z, index = draw(size, seed)
     results = []
     for rows in (tile, 100):
         objective = build_objective(
-            name, SAMPLES, detector_of(detector, treatment, alpha=0.3, init="quantile")
+            name, SAMPLES, detector_of(detector, treatment, learner, alpha=0.3, init="quantile")
         ).double()
         objective.tile_size, objective.tile_rows = 0, rows
         objective.matrix_size = 0 if rows == tile else 2**22
