@@ -81,7 +81,7 @@ include: "workflow/rules/results.smk"
 
 # Snakemake calls this before the first job, but not in a dry-run nor where nothing is to be done.
 onstart:
-    ready_or_exit(workflow, BENCHMARK, JOBS)
+    ready_or_exit(workflow, BENCHMARK)
     LOCKS = hold_or_exit(workflow, BENCHMARK["paths"])
 
 

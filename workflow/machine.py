@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 from snakemake.settings.types import ExecMode
 
 from glofnd.failures import BAD_INPUT
-from workflow.jobs import Jobs
 
 __all__ = ["ready_or_exit", "unwritable", "without_gpu", "working_folder_or_exit"]
 
@@ -40,31 +39,18 @@ def _unwritable(folder: str) -> str | None:
     return None
 
 
-def _made(config: Config, jobs: Jobs) -> dict[str, list[str]]:
-    """Key of `paths` -> files that jobs make there. One seed stands for all: they read the same data."""
-    manifests: dict[str, None] = {}
-    for run in (run for run in jobs.grid.all_runs if run.seed == config["seeds"][0]):
-        needed = [jobs.training_manifest(run.id), *jobs.feature_manifests(run.id)]
-        needed += [path for name in jobs.grid.evaluations(run) for path in jobs.task_manifests(run.id, name)]
-        manifests |= dict.fromkeys(needed)
-    sources = {source: None for path in manifests for source in jobs.source(Path(path).parts[-3])}
-    return {"raw": list(sources), "shards": list(manifests)}
-
-
-def unwritable(config: Config, jobs: Jobs) -> Iterator[str]:
+def unwritable(paths: Mapping[str, str], outputs: Iterable[str]) -> Iterator[str]:
     """One line for each folder that jobs would write to and cannot.
 
     Data that is all there already may lie where nobody can write: many share one copy.
 
     Args:
-        config: resolved config.
-        jobs: of that config.
+        paths: the config's, by their keys.
+        outputs: files that the jobs to be run will make.
     """
-    made = _made(config, jobs)
-    for key, folder in config["paths"].items():
-        if all(map(os.path.exists, made.get(key, [""]))):
-            continue
-        if why := _unwritable(folder):
+    made = [PurePath(output) for output in outputs]
+    for key, folder in paths.items():
+        if any(output.is_relative_to(folder) for output in made) and (why := _unwritable(folder)):
             yield f"paths.{key}: nothing can be written to {folder!r} ({why}); make that possible or name another"
 
 
@@ -94,19 +80,21 @@ def working_folder_or_exit() -> None:
         raise SystemExit(BAD_INPUT)
 
 
-def ready_or_exit(workflow: Any, config: Config, jobs: Jobs) -> None:
-    """Say what is missing here and end, before the first job.
+def ready_or_exit(workflow: Any, config: Config) -> None:
+    """Say what the jobs to be run lack here and end, before the first one.
 
     A login node needs no GPU, and what a job step finds on its own node its command says.
 
     Args:
         workflow: Snakemake's.
         config: resolved config.
-        jobs: of that config.
     """
     if workflow.exec_mode != ExecMode.DEFAULT:
         return
-    found = [*unwritable(config, jobs), *(without_gpu(config) if workflow.local_exec else ())]
+    jobs = list(workflow.dag.needrun_jobs())
+    found = list(unwritable(config["paths"], (output for job in jobs for output in job.output)))
+    if workflow.local_exec and any(job.rule.name in ("trunk", "pretrain") for job in jobs):
+        found += without_gpu(config)
     if found:
         print("\n".join(["error: nothing was started", *(f"  {line}" for line in found)]), file=sys.stderr)
         raise SystemExit(BAD_INPUT)
