@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
+from glofnd.command_line import Parser, at_least_one
+from glofnd.failures import report
+from glofnd.files import none_from_the_future
 from glofnd.lifetime import end_with_caller
 
 BASELINES = ("raw-pixels", "random-init")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m evaluation", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.add_argument("--out", required=True, type=Path, help="output folder")
-        added.add_argument("--threads", type=int, default=1, help="CPU threads (default 1)")
+        added.add_argument("--threads", type=at_least_one, default=1, help="CPU threads (default 1)")
         return added
 
     def from_run(command: argparse.ArgumentParser) -> None:
@@ -53,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         added = command(name, text)
         from_run(added)
-        added.add_argument("--workers", type=int, default=2, help="threads that read pictures ahead (default 2)")
+        added.add_argument(
+            "--workers", type=at_least_one, default=2, help="threads that read pictures ahead (default 2)"
+        )
         added.add_argument("--task", action="append", required=True, metavar="JSON", help="may be repeated")
 
     discovery = command("discovery", "Score the false negatives that a run's detector finds.")
@@ -151,6 +155,14 @@ def _discovery(arguments: argparse.Namespace) -> None:
         discover_untrained(arguments.baseline, config, source, *where)
 
 
+def _read_by(arguments: argparse.Namespace) -> list[Path]:
+    """The files that Snakemake knows as inputs of a command."""
+    given = vars(arguments)
+    found = [] if given.get("checkpoint") is None else [arguments.checkpoint]
+    found += [arguments.features / "manifest.json"] if "features" in given else []
+    return found + (list(arguments.shards.glob("*/*/manifest.json")) if "shards" in given else [])
+
+
 def main() -> None:
     """Run one command; an error of the user's is one line on stderr and exit status 2."""
     end_with_caller()
@@ -163,9 +175,9 @@ def main() -> None:
     handler = handlers.get(arguments.command, _on_features)
     try:
         handler(arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        none_from_the_future(_read_by(arguments))
+    except Exception as error:
+        raise SystemExit(report(error, f"raise mem_mb of the rule of {arguments.command!r}")) from None
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.results import write_arrays
-from glofnd.files import read_json, sha256, write_json
+from glofnd.files import making_sense, read_json, sha256, write_json
 
 __all__ = ["FORMAT", "FeatureStore", "FeatureStoreError", "Split", "StoreWriter", "split_name"]
 
@@ -133,10 +133,12 @@ class FeatureStore:
         manifest = read_json(path)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise FeatureStoreError(f"{path}: not a feature manifest of format {FORMAT}; extract the features again")
-        self.run: dict[str, Any] = manifest["run"]
-        self.modality: str = manifest["modality"]
-        self.files: dict[str, dict[str, Any]] = manifest["files"]
-        self.inputs = {"features": sha256(path), **manifest["source"]}
+        with making_sense(path, "extract the features again"):
+            self.run: dict[str, Any] = manifest["run"]
+            self.modality: str = manifest["modality"]
+            self.files: dict[str, dict[str, Any]] = manifest["files"]
+            self.inputs = {"features": sha256(path), **manifest["source"]}
+            [(entry["file"], entry["sha256"]) for entry in self.files.values()]
         self._splits: dict[str, Split] = {}
 
     def shards_of(self, dataset: str, split: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,11 @@ from glofnd.data.stream import ShardStream
 from glofnd.encoders import build_model
 from glofnd.files import sha256
 from glofnd.provenance import Stopwatch, config_hash, provenance
+from glofnd.run_config import parse_run_config
 
 __all__ = ["BASELINES", "extract", "from_baseline", "from_checkpoint"]
 
 BASELINES = ("raw-pixels", "random-init")
-
-_RUN_CONFIG = (
-    *("run", "experiment", "modality", "seed", "dataset", "label"),
-    *("encoder", "views", "training", "objective", "detector"),
-)
 
 
 def from_checkpoint(path: Path) -> tuple[dict[str, Any], Any, dict[str, str]]:
@@ -45,16 +40,9 @@ def from_baseline(name: str, run_config: str) -> tuple[dict[str, Any], Any | Non
         run_config: run config as JSON, or the path of a JSON file.
 
     Raises:
-        ValueError: it is no JSON object with the keys of a run config.
+        ValueError: it is no run config.
     """
-    text = run_config if run_config.lstrip().startswith("{") else Path(run_config).read_text(encoding="utf-8")
-    try:
-        config = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"--run-config {run_config[:60]!r}: not valid JSON ({error})") from error
-    missing = [key for key in _RUN_CONFIG if not isinstance(config, dict) or key not in config]
-    if missing:
-        raise ValueError(f"--run-config {run_config[:60]!r}: key {missing[0]!r} is missing (docs/architecture.md)")
+    config = parse_run_config(run_config)
     model = build_model(config) if name == "random-init" else None
     return config, model, {"baseline": f"{name}/{config_hash(config)}"}
 

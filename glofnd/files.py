@@ -19,7 +19,10 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["atomic_open", "blame_storage", "making_sense", "none_from_the_future", "read_json", "sha256", "verify_zip", "write_json"]
+__all__ = [
+    *("atomic_open", "blame_storage", "making_sense", "none_from_the_future"),
+    *("read_json", "sha256", "verify_zip", "write_json"),
+]
 
 _STORAGE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV}

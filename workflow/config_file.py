@@ -5,7 +5,6 @@ python -m workflow.config_file FILE ...     says what is wrong with a file, and 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from glofnd.command_line import Parser
 from workflow.values import one_line, shown, unmanageable
 
 __all__ = ["ConfigFileError", "read_config", "unreadable"]
@@ -112,7 +112,7 @@ def unreadable(paths: Iterable[Path | str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check files; problems are lines on stderr and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.config_file", description="Check that files are configs.")
+    parser = Parser(prog="python -m workflow.config_file", description="Check that files are configs.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     problems = unreadable(parser.parse_args(arguments).files)
     for line in problems:

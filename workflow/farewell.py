@@ -5,12 +5,13 @@ python -m workflow.farewell results/benchmark.json
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
 from typing import Any
 
-from glofnd.files import read_json
+from glofnd.command_line import Parser
+from glofnd.failures import report
+from glofnd.files import making_sense, read_json
 
 __all__ = ["farewell"]
 
@@ -38,9 +39,15 @@ def farewell(config: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print the farewell of a finished benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.farewell", description="Say where results are.")
+    parser = Parser(prog="python -m workflow.farewell", description="Say where results are.")
     parser.add_argument("benchmark", type=Path, help="benchmark.json of the results folder")
-    print(farewell(read_json(parser.parse_args().benchmark)))
+    path = parser.parse_args().benchmark
+    try:
+        config = read_json(path)
+        with making_sense(path, "it must be the resolved config that rule `resolve` writes"):
+            print(farewell(config))
+    except Exception as error:
+        raise SystemExit(report(error)) from None
 
 
 if __name__ == "__main__":

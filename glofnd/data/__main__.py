@@ -13,6 +13,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from glofnd.command_line import Parser, at_least_one
 from glofnd.data.catalogue import SOURCES, Dataset, load, resolved
 from glofnd.data.sources.commands import FetchError
 from glofnd.data.writer import write_shards
@@ -108,7 +109,7 @@ def _first_of(skipped: list[dict[str, Any]]) -> str:
 def _block(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError("not a JSON object")
@@ -120,8 +121,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m glofnd.data", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m glofnd.data", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("fetch", help="fetch a source and check it")
     command.add_argument("--source", required=True, choices=sorted(SOURCES))
@@ -132,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--split", required=True)
     command.add_argument("--raw", type=Path, help="folder of the fetched source")
     command.add_argument("--out", required=True, type=Path)
-    command.add_argument("--processes", type=int, default=_cores(), help="processes that encode pictures")
+    command.add_argument("--processes", type=at_least_one, default=_cores(), help="processes that encode pictures")
     return parser
 
 

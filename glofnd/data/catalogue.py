@@ -178,7 +178,7 @@ def resolved(config: dict[str, Any], name: str) -> tuple[Dataset, dict[str, Any]
         ValueError: for an unknown data set or parameter, naming the valid ones.
     """
     kind = config.get("dataset", name)
-    if kind not in DATASETS:
+    if not isinstance(kind, str) or kind not in DATASETS:
         raise ValueError(f"datasets.{name}: {kind!r} is not in the catalogue; known are {', '.join(DATASETS)}")
     entry = DATASETS[kind]
     unknown = [key for key in config if key != "dataset" and key not in entry.parameters]

@@ -6,16 +6,16 @@ is gone.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import json
 import os
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from torch import distributed as dist
 
+from glofnd.command_line import Parser
 from glofnd.failures import report
 from glofnd.files import none_from_the_future
 from glofnd.lifetime import end_with_caller
@@ -23,13 +23,14 @@ from glofnd.pretraining.loop import pretrain
 from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
 from glofnd.pretraining.team import LOST_RANK, is_lost, join
 from glofnd.registry import EXECUTION, TRAINING
+from glofnd.run_config import parse_run_config, why_not
 
 _LESS = "lower training.batch_size or training.workers, or raise resources.pretrain.mem_mb"
 _TYPES = {"integer": int, "number": float, "string": str}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m glofnd.pretraining", description="Pretrain one run.")
+def _parser() -> Parser:
+    parser = Parser(prog="python -m glofnd.pretraining", description="Pretrain one run.")
     parser.add_argument("--run-config", required=True, help="run config as JSON, or the path of a JSON file")
     parser.add_argument("--shards", required=True, type=Path, help="folder of the training split (manifest.json)")
     parser.add_argument("--out", required=True, type=Path, help="output folder")
@@ -43,12 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(arguments: argparse.Namespace) -> dict[str, Any]:
-    text = arguments.run_config
-    config: dict[str, Any] = json.loads(
-        text if text.lstrip().startswith("{") else Path(text).read_text(encoding="utf-8")
-    )
+def _config(arguments: Namespace) -> dict[str, Any]:
+    config = parse_run_config(arguments.run_config)
     given = {key: value for key in EXECUTION if (value := getattr(arguments, key)) is not None}
+    for key, value in given.items():
+        if why := why_not(value, TRAINING[key]):
+            raise ValueError(f"--{key.replace('_', '-')}: {why}")
     return {**config, "training": {**config["training"], **given}}
 
 

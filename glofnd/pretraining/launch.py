@@ -14,7 +14,6 @@ simply be run again, 2 for bad input, and 1 for anything else.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -28,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from glofnd.command_line import Parser, at_least_one
 from glofnd.lifetime import end_with_caller
 from glofnd.pretraining.preemption import EXIT_CODE, SIGNALS
 from glofnd.pretraining.team import LOST_RANK
@@ -179,10 +179,12 @@ def launch(nodes: int, processes: int, threads: int, rendezvous: str, arguments:
 
 def main() -> None:
     """Parse the command line and launch."""
-    parser = argparse.ArgumentParser(prog="python -m glofnd.pretraining.launch", description="Pretrain on many ranks.")
-    parser.add_argument("--nodes", type=int, default=1, help="number of nodes")
-    parser.add_argument("--processes", type=int, default=1, help="processes per node, one per GPU where there are any")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each process")
+    parser = Parser(prog="python -m glofnd.pretraining.launch", description="Pretrain on many ranks.")
+    parser.add_argument("--nodes", type=at_least_one, default=1, help="number of nodes")
+    parser.add_argument(
+        "--processes", type=at_least_one, default=1, help="processes per node, one per GPU where there are any"
+    )
+    parser.add_argument("--threads", type=at_least_one, default=1, help="CPU threads of each process")
     parser.add_argument("--rendezvous", default="", help="HOST:PORT where the nodes meet, without SLURM")
     parser.add_argument("arguments", nargs="+", metavar="-- ...", help="options of python -m glofnd.pretraining")
     given = parser.parse_args()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glofnd.data.catalogue import DATASETS
-from glofnd.files import read_json
+from glofnd.files import making_sense, read_json
 from workflow.grid import Grid
 from workflow.plan.jobs import job_counts, rule_of, splits_read, trunks
 from workflow.plan.sizes import run_size
@@ -23,8 +23,9 @@ def _split(config: Config, dataset: str, split: str) -> dict[str, Any]:
     path = Path(config["paths"]["shards"]) / dataset / split / "manifest.json"
     if path.is_file():
         manifest = read_json(path)
-        size = sum(shard["bytes"] for shard in manifest["shards"])
-        return {"dataset": dataset, "split": split, "samples": manifest["samples"], "bytes": size, "sharded": True}
+        with making_sense(path):
+            size = sum(shard["bytes"] for shard in manifest["shards"])
+            return {"dataset": dataset, "split": split, "samples": manifest["samples"], "bytes": size, "sharded": True}
     block = config["datasets"][dataset]
     samples = block.get(f"{split}_samples") or DATASETS[block["dataset"]].samples.get(split)
     return {"dataset": dataset, "split": split, "samples": samples, "bytes": None, "sharded": False}

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from glofnd.files import read_json
+from glofnd.files import making_sense, read_json
 
 __all__ = ["Rate", "job_minutes", "throughput"]
 
@@ -26,9 +26,13 @@ class Rate:
 def throughput(config: Config, experiment: str) -> Rate:
     """Samples per second of one training of an experiment: the median over the epochs of its finished runs."""
     folder = Path(config["paths"]["results"]) / "runs" / experiment
-    epochs = [epoch for path in sorted(folder.glob("*/*/*/history.json")) for epoch in read_json(path)["epochs"]]
-    if epochs:
-        return Rate(median(epoch["images_per_second"] for epoch in epochs), "measured")
+    rates: list[float] = []
+    for path in sorted(folder.glob("*/*/*/history.json")):
+        history = read_json(path)
+        with making_sense(path):
+            rates += [float(epoch["images_per_second"]) for epoch in history["epochs"]]
+    if rates:
+        return Rate(median(rates), "measured")
     stated = config["plan"]["images_per_second"].get(experiment)
     return Rate(stated, "unknown" if stated is None else "stated")
 
@@ -45,7 +49,9 @@ def job_minutes(config: Config, kind: str, experiment: str) -> Rate:
     seconds = []
     for path in sorted(folder.glob("**/*.tsv")):
         with path.open(encoding="utf-8", newline="") as file:
-            seconds += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+            rows = csv.DictReader(file, delimiter="\t")
+            with making_sense(path):
+                seconds += [float(row["s"]) for row in rows]
     if seconds:
         return Rate(mean(seconds) / 60, "measured")
     stated = config["plan"]["minutes"].get(kind)

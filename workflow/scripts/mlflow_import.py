@@ -10,7 +10,6 @@ cut off is done again. Several importers may work at once (`mlflow_claims`).
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from glofnd.files import none_from_the_future, read_json, write_json
+from glofnd.command_line import Parser
+from glofnd.files import none_from_the_future, write_json
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import Progress
+from workflow.benchmark_file import read_benchmark
 from workflow.credentials import ADVICE, has_secret
 from workflow.grid import Grid
 from workflow.scripts.mlflow_claims import OWNER, abandoned, alone, keep_one, owner, trash
@@ -159,14 +160,14 @@ def _import(client: MlflowClient, config: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.mlflow_import", description=__doc__)
+    parser = Parser(prog="python -m workflow.scripts.mlflow_import", description=__doc__)
     parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
     parser.add_argument("--out", required=True, type=Path, help="mlflow-import.json: what was imported")
     arguments = parser.parse_args()
     end_with_caller()
     quiet()
     try:
-        config = read_json(arguments.benchmark)
+        config = read_benchmark(arguments.benchmark)
         result, grid = import_runs(config), Grid(config)
         write_json(arguments.out, result)
         none_from_the_future([arguments.benchmark, *grid.training_metrics(), *grid.evaluation_metrics()])

@@ -7,10 +7,10 @@ Runs that have not finished are listed in the report; the rest is shown.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from glofnd.command_line import Parser
 from glofnd.failures import report
 from glofnd.files import atomic_open, none_from_the_future, read_json
 from glofnd.lifetime import end_with_caller
@@ -36,7 +36,7 @@ def _read_by(benchmark: Path) -> list[str | Path]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line; input from which no report can be made is one line on stderr and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.report", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m workflow.scripts.report", description=__doc__.split("\n")[0])
     parser.add_argument("--benchmark", type=Path, required=True, help="benchmark.json of the results folder")
     parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
     parser.add_argument("--figure", type=Path, help="also write the overview as a PNG file")

@@ -15,7 +15,6 @@ families in `p_mcnemar_holm`) come from the runs' predictions.npz and speak of t
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -25,12 +24,14 @@ import pandas as pd
 
 from evaluation.overall import interquartile_mean, probability_of_improvement, run_interval, stratified_interval
 from evaluation.significance import compare, holm, sentence
+from glofnd.command_line import Parser
 from glofnd.failures import report
-from glofnd.files import atomic_open, none_from_the_future, read_json
+from glofnd.files import atomic_open, none_from_the_future
 from glofnd.lifetime import end_with_caller
 from glofnd.progress import progress
+from workflow.benchmark_file import read_benchmark
 from workflow.paired_samples import COLUMNS, PairedSamples
-from workflow.scripts.aggregate import KEY
+from workflow.scripts.aggregate import KEY, read_summary
 
 __all__ = ["comparisons", "overall"]
 
@@ -145,7 +146,7 @@ def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.scripts.significance", description=__doc__)
+    parser = Parser(prog="python -m workflow.scripts.significance", description=__doc__)
     parser.add_argument("--benchmark", required=True, type=Path, help="benchmark.json")
     parser.add_argument("--summary", required=True, type=Path, help="summary.parquet")
     parser.add_argument("--out", required=True, type=Path, help="significance.csv")
@@ -153,11 +154,11 @@ def main() -> None:
     arguments = parser.parse_args()
     end_with_caller()
     try:
-        config = read_json(arguments.benchmark)
+        config = read_benchmark(arguments.benchmark)
         settings = config["significance"]
         if settings is None:
             raise ValueError(f"{arguments.benchmark}: significance is null; give it a baseline in the config")
-        summary = pd.read_parquet(arguments.summary)
+        summary = read_summary(arguments.summary)
         table = comparisons(summary, config, arguments.benchmark.parent)
         if table.empty:
             raise ValueError(f"{arguments.summary}: no detector stands beside the baseline {settings['baseline']!r}")
