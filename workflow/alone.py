@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from glofnd.failures import BAD_INPUT
 from glofnd.lifetime import CALLER, identity
 
 __all__ = ["LOCK", "BusyError", "Hold", "hold", "hold_or_exit", "left_by", "remove_parts"]
@@ -151,4 +152,5 @@ def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> Hold:
     try:
         return hold(folders, workflow.local_exec)
     except BusyError as error:
-        raise SystemExit(f"error: {error}") from None
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
