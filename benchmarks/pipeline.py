@@ -78,15 +78,17 @@ def peer(name: str, pictures: Pictures, views: dict[str, Any], batch: int, worke
 
 def best(contenders: dict[int, Contender]) -> tuple[int, Contender]:
     """The number of workers that is fastest, and its contender."""
-    timings = race({str(workers): call for workers, call in contenders.items()}, 0, 2)
+    timings = race({str(workers): call for workers, call in contenders.items()}, 0, 1)
     workers = min(contenders, key=lambda number: timings[str(number)]["smallest_ms"])
     return workers, contenders[workers]
 
 
-def race_at(pictures: Pictures, views: dict[str, Any], batch: int, seconds: float, repeats: int) -> dict[str, Any]:
+def race_at(
+    pictures: Pictures, views: dict[str, Any], batch: int, peers: list[str], seconds: float, repeats: int
+) -> dict[str, Any]:
     """One race; per contender times of an epoch, pictures per second and workers, and ratios to both of ours."""
     chosen: dict[str, tuple[int, Contender]] = {}
-    for name in PEERS:
+    for name in peers:
         # Worker processes are forked: before ours has threads.
         chosen[name] = best({n: peer(name, pictures, views, batch, n) for n in WORKERS})
     chosen[DECODING] = best({n: ours(pictures, views, batch, n, cache=False) for n in WORKERS})
@@ -102,7 +104,7 @@ def race_at(pictures: Pictures, views: dict[str, Any], batch: int, seconds: floa
         }
         for name, timing in timings.items()
     }
-    ratios = {own: {name: ratio(timings[name], timings[own]) for name in PEERS} for own in (DECODING, CACHED)}
+    ratios = {own: {name: ratio(timings[name], timings[own]) for name in peers} for own in (DECODING, CACHED)}
     return {"contenders": rows, "ratios": ratios}
 
 
@@ -146,7 +148,7 @@ def run(arguments: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -
         extension, pictures, batch, _ = RACES[size]
         with tempfile.TemporaryDirectory() as folder:
             files = write_pictures(Path(folder), pictures, size, extension)
-            found = race_at(files, views, batch, arguments.seconds, arguments.repeats)
+            found = race_at(files, views, batch, arguments.peers, arguments.seconds, arguments.repeats)
         about = {
             "size": size,
             "extension": extension,
@@ -185,13 +187,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the measurements")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(RACES), choices=list(RACES))
     parser.add_argument("--views", default="{}", help="JSON object laid over the default strengths")
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS), help=f"{PEER!r} among them")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=20.0, help="at least this long per race")
     parser.add_argument("--repeats", type=int, default=7, help="at least this many epochs per contender (slow ones: 3)")
-    parser.add_argument("--quick", action="store_true", help="three epochs per contender")
+    parser.add_argument("--quick", action="store_true", help="two epochs per contender, one peer")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.seconds, arguments.repeats = 0.0, 3
+        arguments.seconds, arguments.repeats, arguments.peers = 0.0, 2, [PEER]
     run(arguments, lambda result: write_json(arguments.json, result) if arguments.json else None)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 
 from benchmarks.pipeline_pictures import Pictures
@@ -68,13 +67,13 @@ class _InMemory(Dataset[Any]):
         return self.transform(self.pictures[index]), 0
 
 
-def _tensor(path: str) -> Tensor:
-    return decode_image(path, mode=ImageReadMode.RGB)
-
-
 def _picture(path: str) -> Image.Image:
     with Image.open(path) as image:
         return image.convert("RGB")
+
+
+def _tensor(path: str) -> Tensor:
+    return v2.functional.pil_to_tensor(_picture(path))
 
 
 def _paths(pictures: Pictures) -> list[str]:

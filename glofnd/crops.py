@@ -48,23 +48,37 @@ def crop_boxes(draws: Draws, height: int, width: int, scale: tuple[float, float]
     return top, left, h, w
 
 
-def _weights(start: Tensor, length: Tensor, size: int, out: int, mirrored: Tensor | None = None) -> Tensor:
+def _weights(
+    start: Draws,
+    length: Draws,
+    size: int,
+    out: int,
+    device: torch.device,
+    mirrored: npt.NDArray[np.bool_] | None = None,
+) -> Tensor:
     """Rows of triangle-filter weights `[B, out, size]` that resample pixels [start, start + length) to `out` pixels.
 
     The filter widens with the scale when it shrinks, as in Pillow and `interpolate(antialias=True)`.
     """
-    target = torch.arange(out, dtype=torch.float32, device=start.device) + 0.5
-    source = torch.arange(size, dtype=torch.float32, device=start.device) + 0.5
-    scale = (length / out).unsqueeze(1)
-    place = target.expand(len(start), out)
+    target = np.broadcast_to(np.arange(out) + 0.5, (len(start), out))
     if mirrored is not None:
-        place = torch.where(mirrored.unsqueeze(1), out - place, place)
-    centre = start.unsqueeze(1) + place * scale
-    distance = (source - centre.unsqueeze(2)).abs_()
-    weights = distance.div_(-scale.clamp(min=1).unsqueeze(2)).add_(1).clamp_(min=0)
-    inside = (source >= start.unsqueeze(1)) & (source <= (start + length).unsqueeze(1))
-    weights *= inside.unsqueeze(1)
+        target = np.where(mirrored[:, None], out - target, target)
+    scale, start, end = length[:, None] / out, start[:, None], (start + length)[:, None]
+    centre = start + target * scale
+    if size <= out:
+        # Nothing shrinks: two neighbours weigh 1 together, and beyond the border stands the last pixel.
+        centre = np.clip(centre, start + 0.5, end - 0.5)
+    source = torch.arange(size, dtype=torch.float32, device=device) + 0.5
+    distance = (source - _on(centre, device).unsqueeze(2)).abs_()
+    if size <= out:
+        return (1 - distance).clamp_(min=0)
+    weights = distance.div_(_on(-np.maximum(scale, 1), device).unsqueeze(2)).add_(1).clamp_(min=0)
+    weights *= ((source >= _on(start, device)) & (source <= _on(end, device))).unsqueeze(1)
     return weights.div_(weights.sum(2, keepdim=True))
+
+
+def _on(values: Draws, device: torch.device) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(device)
 
 
 def resample(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
@@ -95,10 +109,10 @@ def _resample_each(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np
 
 def _resample_all(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
     """All at once as two matrix products, whose matrices are mostly zeros: many operations, few calls."""
-    top, left, height, width = (torch.from_numpy(side.astype(np.float32)).to(images.device) for side in boxes)
+    top, left, height, width = boxes
     batch, channels, rows, columns = images.shape
-    across = _weights(left, width, columns, size, torch.from_numpy(flip).to(images.device))
-    down = _weights(top, height, rows, size)
+    across = _weights(left, width, columns, size, images.device, flip)
+    down = _weights(top, height, rows, size, images.device)
     cut = torch.bmm(_unit(images).reshape(batch, channels * rows, columns), across.transpose(1, 2))
     if channels == 1:
         return torch.bmm(down, cut).unsqueeze(1)

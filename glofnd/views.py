@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 _COLOUR_ONLY = {2, 3}
 
 # Numbers of a view that a CPU works on at a time.
-_CACHED = 2**18
+_CACHED = 300_000
 
 Draws = npt.NDArray[np.float64]
 
@@ -149,7 +149,7 @@ class TwoViews:
         results, jobs = [], []
         for view in views:
             draws = uniform(index.cpu().numpy(), _DRAWS, seed=self.seed, epoch=epoch, stream=view)
-            result = torch.empty((batch, channels, size, size), device=images.device, memory_format=torch.channels_last)
+            result = _empty(batch, channels, size, images.device)
             for rows in _parts(images, size):
                 jobs.append(partial(self._make, images[rows], draws[rows], result[rows]))
             results.append(result)
@@ -196,11 +196,19 @@ class TwoViews:
         return pictures
 
 
+def _empty(batch: int, channels: int, size: int, device: torch.device) -> Tensor:
+    if device.type == "cpu":
+        # From numpy, since it asks for huge pages: a CPU spends more time on providing small ones than on filling them.
+        return torch.from_numpy(np.empty((batch, size, size, channels), np.float32)).permute(0, 3, 1, 2)
+    return torch.empty((batch, channels, size, size), device=device, memory_format=torch.channels_last)
+
+
 def _parts(images: Tensor, size: int) -> list[slice]:
-    """Pictures to work on at a time: on a GPU all."""
+    """Pictures to work on at a time, about equally many: on a GPU all."""
     batch, channels = images.shape[:2]
-    step = max(1, _CACHED // (channels * size**2)) if images.device.type == "cpu" else max(1, batch)
-    return [slice(start, start + step) for start in range(0, batch, step)]
+    number = min(batch, -(-batch * channels * size**2 // _CACHED if images.device.type == "cpu" else 1))
+    ends = [batch * part // number for part in range(number + 1)] if batch else []
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def _do(jobs: Sequence[Callable[[], None]], threads: int) -> None:

@@ -87,7 +87,7 @@ class PictureReader:
         for row, data, where in self._members(index, _PICTURE):
             try:
                 with Image.open(io.BytesIO(data)) as image:
-                    picture = np.asarray(image.convert(mode))
+                    picture = np.asarray(image if image.mode == mode else image.convert(mode))
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise ManifestError(
                     f"{where}: the picture does not decode ({error}); write the shards again"

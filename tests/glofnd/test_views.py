@@ -104,9 +104,10 @@ def test_threads_change_nothing(channels, size, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-def test_an_empty_batch_has_empty_views():
-    for view in TwoViews(seed=1)(pictures(0), torch.arange(0), 0):
-        assert view.shape == (0, 3, 20, 20)
+@pytest.mark.parametrize("size", [20, 70])
+def test_an_empty_batch_has_empty_views(size):
+    for view in TwoViews(size=size, seed=1)(pictures(0), torch.arange(0), 0):
+        assert view.shape == (0, 3, size, size)
 
 
 def test_type_range_and_layout():

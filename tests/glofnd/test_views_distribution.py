@@ -83,10 +83,10 @@ def test_adjustments_come_in_every_order_alike(monkeypatch):
     monkeypatch.setattr(module, "_ADJUST", tuple(map(appending, range(1, 5))))
     black = torch.zeros(3, 4, 4, dtype=torch.uint8)
     strengths = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1}
-    codes = many(black, 6000, **strengths, jitter_probability=1.0)[:, 0, 0, 0].round().int().tolist()
+    codes = many(black, 6000, **strengths, jitter_probability=0.7)[:, 0, 0, 0].round().int().tolist()
     orders = [sum(number * 5**place for place, number in enumerate(order)) for order in permutations(range(1, 5))]
     counts = [codes.count(order) for order in orders]
-    assert sum(counts) == 12000
+    assert abs(sum(counts) - 8400) < 200 and sum(counts) + codes.count(0) == 12000
     assert chisquare(counts).pvalue > 0.01
 
 
