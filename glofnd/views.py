@@ -206,7 +206,8 @@ def _empty(batch: int, channels: int, size: int, device: torch.device) -> Tensor
 def _parts(images: Tensor, size: int) -> list[slice]:
     """Pictures to work on at a time, about equally many: on a GPU all."""
     batch, channels = images.shape[:2]
-    number = min(batch, -(-batch * channels * size**2 // _CACHED if images.device.type == "cpu" else 1))
+    number = -(-batch * channels * size**2 // _CACHED) if images.device.type == "cpu" else 1
+    number = min(batch, number)
     ends = [batch * part // number for part in range(number + 1)] if batch else []
     return [slice(*pair) for pair in pairwise(ends)]
 

@@ -110,6 +110,15 @@ def test_an_empty_batch_has_empty_views(size):
         assert view.shape == (0, 3, size, size)
 
 
+def test_a_gpu_makes_all_pictures_at_once(monkeypatch):
+    """Seen on torch's device without data, which takes the way of a GPU."""
+    made = []
+    monkeypatch.setattr(TwoViews, "_make", lambda _, *parts: made.append([len(part) for part in parts]))
+    for view in TwoViews(seed=1)(pictures(12).to("meta"), torch.arange(12), 0):
+        assert view.shape == (12, 3, 20, 20)
+    assert made == [[12, 12, 12]] * 2
+
+
 def test_type_range_and_layout():
     for view in TwoViews(size=16, brightness=0.9, contrast=0.9, seed=1)(pictures(), torch.arange(12), 0):
         assert view.dtype == torch.float32 and view.shape == (12, 3, 16, 16)
