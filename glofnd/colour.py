@@ -56,18 +56,21 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """
     red, green, blue = images.unbind(1)
     upper, lower = torch.maximum(green, blue), torch.minimum(green, blue)
-    middle, value = torch.minimum(red, upper), torch.maximum(red, upper)
-    chroma = value - torch.minimum(lower, middle)
     # k is 0 where red is largest and -2 elsewhere; where blue is above green, -6 and 4.
-    bluish, not_red = green.clone().lt_(blue), red.clone().lt_(upper)
-    k = bluish.mul_((not_red * 12).sub_(6)).sub_(not_red, alpha=2)
-    # Grey pixels have any hue: nothing is added to their value below.
-    hue = (middle - lower).div_(chroma.clamp(min=torch.finfo(chroma.dtype).tiny)).add_(k).abs_()
+    not_red, k = red.clone().lt_(upper), green.clone().lt_(blue)
+    k.mul_((not_red * 12).sub_(6)).sub_(not_red, alpha=2)
+    value, middle = torch.maximum(red, upper), torch.minimum(red, upper)
+    chroma = value - torch.minimum(lower, middle)
+    # Grey pixels have any hue: nothing is taken from their value below.
+    hue = middle.sub_(lower).div_(chroma.clamp(min=torch.finfo(chroma.dtype).tiny)).add_(k).abs_()
     hue.add_(6 * shift.view(-1, 1, 1))
     hue.sub_(torch.floor(hue / 6), alpha=6)
-    # How much of the chroma each channel lacks to the value, by its distance on the circle.
-    lacks = torch.stack([2 - (hue - 3).abs_(), (hue - 2).abs_().sub_(1), (hue - 4).abs_().sub_(1)], 1).clamp_(0, 1)
-    return torch.addcmul(value.unsqueeze(1), lacks, chroma.unsqueeze(1), value=-1)
+    result = torch.empty_like(images, memory_format=torch.contiguous_format)
+    # What each channel lacks to the value, as a share of the chroma, falls and rises with its distance on the circle.
+    for channel, (centre, sign, offset) in zip(result.unbind(1), ((3, -1, 2), (2, 1, -1), (4, 1, -1)), strict=True):
+        lack = torch.sub(hue, centre, out=channel).abs_().mul_(sign).add_(offset).clamp_(0, 1)
+        torch.addcmul(value, lack, chroma, value=-1, out=channel)
+    return result
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:

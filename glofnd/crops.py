@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 __all__ = ["ATTEMPTS", "crop_boxes", "resample"]
 
@@ -102,9 +103,21 @@ def _resample_each(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np
     found = []
     for row, (top, left, height, width) in enumerate(np.stack(boxes, 1).astype(int).tolist()):
         cut = images[row : row + 1, :, top : top + height, left : left + width]
-        cut = _unit(cut.flip(-1) if flip[row] else cut)
-        found.append(torch.nn.functional.interpolate(cut, size=(size, size), mode="bilinear", antialias=True))
+        found.append(_resized(_unit(cut.flip(-1) if flip[row] else cut), size))
     return torch.cat(found) if len(found) > 1 else found[0]
+
+
+def _resized(picture: Tensor, size: int) -> Tensor:
+    height, width = picture.shape[2:]
+    if max(height, width) > size:
+        return interpolate(picture, size=(size, size), mode="bilinear", antialias=True)
+    # Where nothing shrinks, antialiasing changes nothing, and one dimension after the other takes half the time.
+    wide = interpolate(picture[0], size=size, mode="linear")
+    place = torch.arange(0.5, size).mul_(height / size).sub_(0.5).clamp_(0, height - 1)
+    above = place.long()
+    below = (above + 1).clamp_(max=height - 1)
+    share = (place - above).unsqueeze(1)
+    return torch.lerp(wide.index_select(1, above), wide.index_select(1, below), share).unsqueeze(0)
 
 
 def _resample_all(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
