@@ -115,6 +115,7 @@ def test_every_method(monkeypatch, shards, trunks, tmp_path, objective, detector
     assert_same(whole, torch.load(tmp_path / "branch" / "checkpoint.pt", weights_only=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objective", "detector", "options"), EVERY_OPTION)
 def test_every_option_of_a_detector(monkeypatch, shards, tmp_path, objective, detector, options):
     config = tiny_config(objective, detector, **options)

@@ -109,20 +109,28 @@ def test_a_resume_file_of_another_config_is_refused_with_the_keys(shards, tmp_pa
     assert resume.is_file()
 
 
+def latest(folder):
+    """When the rolling checkpoint was last written."""
+    return max((path.stat().st_mtime_ns for path in folder.glob("resume-*.pt")), default=0)
+
+
 @pytest.mark.slow
 def test_the_command_ends_with_its_own_code_and_goes_on(shards, tmp_path):
-    config = json.dumps(make_config(epochs=20))
+    config, out = json.dumps(make_config(epochs=40)), tmp_path / "out"
     command = [sys.executable, "-m", "glofnd.pretraining", "--run-config", config, "--shards", str(shards)]
-    command += ["--out", str(tmp_path / "out")]
+    command += ["--out", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     often = [*command, "--checkpoint-seconds", "0"]
-    process = subprocess.Popen(often, env=environment, stderr=subprocess.PIPE, text=True)
-    while not list((tmp_path / "out").glob("resume-*.pt")):
-        assert process.poll() is None
-    process.send_signal(signal.SIGUSR1)
-    _, message = process.communicate(timeout=60)
-    assert process.returncode == EXIT_CODE
-    assert "stopped on request after step" in message and "Traceback" not in message
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGKILL):
+        before = latest(out)
+        process = subprocess.Popen(often, env=environment, stderr=subprocess.PIPE, text=True)
+        while latest(out) == before:
+            assert process.poll() is None
+        process.send_signal(number)
+        _, message = process.communicate(timeout=60)
+        assert process.returncode == (-number if number == signal.SIGKILL else EXIT_CODE), message
+        assert ("stopped on request after step" in message) == (number != signal.SIGKILL)
+        assert "Traceback" not in message
     subprocess.run(command, env=environment, check=True, capture_output=True)
     undisturbed = run(json.loads(config), shards, tmp_path / "whole")
-    assert_same(undisturbed, checkpoint.read(tmp_path / "out" / "checkpoint.pt"))
+    assert_same(undisturbed, checkpoint.read(out / "checkpoint.pt"))
