@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.accuracy import score
-from glofnd.files import read_json
+from glofnd.files import making_sense, read_json
 
 __all__ = ["Hits", "Predictions"]
 
@@ -51,8 +51,11 @@ class Predictions:
     @cached_property
     def _metrics(self) -> dict[tuple[str, str, str, float | None], dict[str, Any]]:
         path = self.folder / "metrics.json"
-        rows = read_json(path).get("metrics", []) if path.is_file() else []
-        return {_key(row["dataset"], row["split"], row["metric"], row["fraction"]): row for row in rows}
+        if not path.is_file():
+            return {}
+        found = read_json(path)
+        with making_sense(path):
+            return {_key(row["dataset"], row["split"], row["metric"], row["fraction"]): row for row in found["metrics"]}
 
     def hits(self, dataset: str, split: str, metric: str, fraction: float | None) -> Hits | None:
         """Hits of one value of metrics.json; `None` where it is no mean of stored hits (top-5, a precision).

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from glofnd.files import read_json
+from glofnd.files import making_sense, read_json
 from workflow.grid import Grid, Run
 from workflow.scripts.aggregate import KEY
 
@@ -220,9 +220,10 @@ def read_results(benchmark: Path) -> Results:
             if not path.is_file():
                 missing.append(f"{run.id}: no result of {evaluation}")
             elif run.kind == "method":
-                metrics = _json(path).get("metrics", [])
-                _labels_used(metrics, run, evaluation, results)
-                _shared(metrics, results)
+                found = _json(path)
+                with making_sense(path):
+                    _labels_used(found["metrics"], run, evaluation, results)
+                    _shared(found["metrics"], results)
     return results
 
 
@@ -251,11 +252,14 @@ def _training(run: Run, folder: Path, results: Results) -> None:
     if not history.is_file():
         results.missing.append(f"{run.id}: no training history (not trained, or failed)")
         return
-    epochs = _json(history).get("epochs")
+    found = _json(history)
+    epochs = found.get("epochs") if isinstance(found, dict) else None
     if not isinstance(epochs, list) or not all(isinstance(e, dict) and {"epoch", "loss"} <= e.keys() for e in epochs):
         raise ReportError(
             f"{history}: has no list of epochs with 'epoch' and 'loss'; delete it and run `snakemake` again"
         )
     results.histories[run.id] = epochs
     if metrics.is_file():
-        results.provenance[run.id] = _json(metrics).get("provenance") or {}
+        found = _json(metrics)
+        with making_sense(metrics):
+            results.provenance[run.id] = found.get("provenance") or {}

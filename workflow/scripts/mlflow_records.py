@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glofnd.files import read_json
+from glofnd.files import making_sense, read_json
 from glofnd.provenance import config_hash
 from workflow.grid import Grid, Run
 
@@ -81,6 +81,25 @@ def _tags(training: dict[str, Any] | None, results: dict[str, Any], checkpoint: 
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in tags.items()}
 
 
+def _metrics(path: Path) -> dict[str, Any]:
+    """One metrics.json, with what is imported of it."""
+    found: dict[str, Any] = read_json(path)
+    with making_sense(path):
+        found["protocol"], (found.get("provenance") or {}).get("wall_seconds", 0)
+        for metric in found["metrics"]:
+            metric["dataset"], metric["split"], metric["metric"], metric["value"]
+    return found
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    """The epochs of a history.json, none where it is not there."""
+    if not path.is_file():
+        return []
+    found = read_json(path)
+    with making_sense(path):
+        return [{**epoch, "epoch": int(epoch["epoch"])} for epoch in found["epochs"]]
+
+
 def record(grid: Grid, run: Run) -> Record | None:
     """What is there of a run; `None` while nothing of it is finished.
 
@@ -89,11 +108,10 @@ def record(grid: Grid, run: Run) -> Record | None:
     """
     folder = Path(grid.run_folder(run))
     places = {name: folder / name / "metrics.json" for name in grid.evaluations(run)}
-    results = {name: read_json(path) for name, path in places.items() if path.is_file()}
+    results = {name: _metrics(path) for name, path in places.items() if path.is_file()}
     trained = folder / "metrics.json"
-    training = read_json(trained) if trained.is_file() else None
-    history = folder / "history.json"
-    epochs = read_json(history)["epochs"] if history.is_file() else []
+    training = _metrics(trained) if trained.is_file() else None
+    epochs = _epochs(folder / "history.json")
     if training is None and not results:
         return None
     config = grid.run_config(run)
