@@ -59,7 +59,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         case "additionalProperties":
             valid = list(schema.get("properties", {}))
             for extra in value:
-                if extra not in valid:
+                if extra not in valid and isinstance(extra, str):
                     yield f"{key_of([*path, extra])}: unknown key; {nearest(extra, valid)}"
         case "required":
             for missing in rule:
@@ -112,30 +112,35 @@ class Problem(NamedTuple):
 
 def problems(value: object, schema: Schema) -> list[Problem]:
     """Everything in `value` that breaks `schema`, in the order of the document."""
-    if found := list(strange(value)):
-        return [Problem(f"{key_of(place)}: {what}", place) for place, what in found]
-    errors = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda error: [str(p) for p in error.path])
-    return [
-        Problem(line, None if error.validator in _USABLE else tuple(error.absolute_path))
-        for error in errors
-        for line in _explain(error)
-    ]
+    found = [Problem(f"{key_of(place)}: {what}", place) for place, what in strange(value)]
+    blank = {_holder(problem.place) for problem in found if problem.place}
+    errors = Draft202012Validator(schema).iter_errors(without(value, blank) if blank else value)
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.path]):
+        place = tuple(error.absolute_path)
+        if place not in blank:
+            found += [Problem(line, None if error.validator in _USABLE else place) for line in _explain(error)]
+    return found
+
+
+def _holder(place: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The place itself, or that of the list it is in."""
+    path = list(place)
+    while path and isinstance(path[-1], int):
+        path.pop()
+    return tuple(path)
 
 
 def without(value: Any, places: Iterable[tuple[str | int, ...] | None]) -> Any:
     """A copy of nested mappings and lists with None at some places; a list that has one is None as a whole."""
     rest = deepcopy(value)
-    for place in places:
-        path = list(place or ())
-        while path and isinstance(path[-1], int):
-            path.pop()
+    for path in (_holder(place or ()) for place in places):
         inner = rest
         for part in path[:-1]:
             try:
                 inner = inner[part]
             except (LookupError, TypeError):
                 inner = None
-        if path and isinstance(inner, dict):
+        if path and isinstance(inner, dict) and path[-1] in inner:
             inner[path[-1]] = None
     return rest
 
