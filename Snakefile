@@ -82,7 +82,7 @@ include: "workflow/rules/results.smk"
 # Snakemake calls this before the first job, but not in a dry-run nor where nothing is to be done.
 onstart:
     ready_or_exit(workflow, BENCHMARK)
-    LOCKS = hold_or_exit(workflow, BENCHMARK["paths"])
+    hold_or_exit(workflow, BENCHMARK["paths"])
 
 
 # Snakemake calls this only after work was done, so `make`, which sets the variable, prints the farewell itself.

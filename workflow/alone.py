@@ -21,7 +21,7 @@ from typing import IO, Any
 from glofnd.failures import BAD_INPUT
 from glofnd.lifetime import CALLER, identity
 
-__all__ = ["LOCK", "BusyError", "Hold", "hold", "hold_or_exit", "left_by", "remove_parts"]
+__all__ = ["LOCK", "BusyError", "hold", "hold_or_exit", "left_by", "remove_parts"]
 
 LOCK = ".snakemake.lock"
 """File in each folder that is locked."""
@@ -34,44 +34,42 @@ class BusyError(RuntimeError):
     """Somebody else writes to a folder; the message names both."""
 
 
-class Hold:
-    """The locks of one call, until its process ends."""
+def _locked(folder: Path, writing: bool) -> IO[str] | None:
+    """The open lock file of a folder that is now locked, against everybody or, to read, against writers alone.
 
-    def __init__(self) -> None:
-        self._files: list[IO[str]] = []
+    Returns:
+        None where no file can be written: a folder needs no lock then, and one's own jobs will say what is wrong.
 
-    def take(self, folder: Path, writing: bool) -> str:
-        """Lock a folder, against everybody or, to read, against writers alone.
+    Raises:
+        BusyError: somebody else has locked it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(_refusal(folder, _owner(file))) from None
+    except OSError as error:
+        print(f"warning: {folder}: files cannot be locked there ({error.strerror})", file=sys.stderr)
+    return file
 
-        Returns:
-            The `identity` of a call that wrote there and was killed, or nothing.
 
-        Raises:
-            BusyError: it is locked.
-        """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = (folder / LOCK).open("a+", encoding="utf-8")
-        except OSError:  # a folder in which nobody can write needs no lock, and one's own jobs will say what is wrong
-            return ""
-        try:
-            fcntl.flock(file, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(_refusal(folder, _owner(file))) from None
-        except OSError as error:
-            print(f"warning: {folder}: files cannot be locked there ({error.strerror})", file=sys.stderr)
-        self._files.append(file)
-        before = _owner(file)
-        if writing:
-            self._write(file, f"{socket.gethostname()} {identity(os.getpid()) or f'/{os.getpid()}/'}")
-            atexit.register(self._write, file, "")
-        return before.partition(" ")[2]
+def _keep(file: IO[str], writing: bool) -> None:
+    """Keep a lock until this process ends; the kernel takes it back when the file is closed."""
+    if writing:
+        _write(file, f"{socket.gethostname()} {identity(os.getpid()) or f'/{os.getpid()}/'}")
+        atexit.register(_write, file, "")
+    else:
+        atexit.register(file.close)
 
-    @staticmethod
-    def _write(file: IO[str], text: str) -> None:
-        file.truncate(0)
-        file.write(text)
-        file.flush()
+
+def _write(file: IO[str], text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
 
 
 def _owner(file: IO[str]) -> str:
@@ -118,7 +116,7 @@ def remove_parts(folder: Path) -> None:
             Path(name, part).unlink(missing_ok=True)
 
 
-def hold(folders: Mapping[Path, bool], local: bool, patience: float = _PATIENCE_SECONDS) -> Hold:
+def hold(folders: Mapping[Path, bool], local: bool, patience: float = _PATIENCE_SECONDS) -> None:
     """Lock folders until this process ends, and put in order what a killed call has left in them.
 
     Args:
@@ -130,19 +128,19 @@ def hold(folders: Mapping[Path, bool], local: bool, patience: float = _PATIENCE_
     Raises:
         BusyError: another call holds one of them, or jobs of a killed one do not end.
     """
-    held, killed = Hold(), {}
-    for folder, writing in folders.items():
-        if before := held.take(folder, writing):
-            killed[folder] = before
+    files = {folder: file for folder, writing in folders.items() if (file := _locked(folder, writing))}
+    killed = {folder: who for folder, file in files.items() if (who := _owner(file).partition(" ")[2])}
     _wait_for(set(killed.values()), patience)
     if local:
         for folder in killed:
             if folders[folder]:
                 remove_parts(folder)
-    return held
+    # Not before: if this call is refused or killed meanwhile, the next one must still learn of the one before.
+    for folder, file in files.items():
+        _keep(file, folders[folder])
 
 
-def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> Hold:
+def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> None:
     """`hold` for the jobs that a Snakemake is about to start, one line on stderr where it cannot: for its `onstart`."""
     rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
     written = {"results": True, "shards": "shard" in rules, "raw": "fetch" in rules}
@@ -150,7 +148,7 @@ def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> Hold:
     for name, writing in written.items():
         folders[Path(paths[name])] = folders.get(Path(paths[name]), False) or writing
     try:
-        return hold(folders, workflow.local_exec)
+        hold(folders, workflow.local_exec)
     except BusyError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

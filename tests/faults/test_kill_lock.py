@@ -19,7 +19,7 @@ from pathlib import Path
 from glofnd.lifetime import sign
 from workflow.alone import hold
 sign(os.environ)
-held = hold({Path(sys.argv[1]): sys.argv[2] == "writing"}, local=True)
+hold({Path(sys.argv[1]): sys.argv[2] == "writing"}, local=True)
 job = subprocess.Popen(["sleep", sys.argv[3]], stdout=subprocess.DEVNULL)
 print(job.pid, flush=True)
 time.sleep(float(sys.argv[4]))
@@ -104,6 +104,7 @@ def test_jobs_that_do_not_end_are_named_with_what_ends_them(tmp_path: Path) -> N
     end(first)
     with pytest.raises(BusyError, match=rf"end them and call again: kill {job}$"):
         hold({tmp_path: True}, local=True, patience=0.5)
+    assert (tmp_path / LOCK).read_text().endswith(who), "the next call must learn of them, too"
     os.kill(job, signal.SIGKILL)
 
 
