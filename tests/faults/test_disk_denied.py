@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,6 @@ import pytest
 from tests.evaluation.stored import make_split, make_store
 from tests.evaluation.tiny_shards import run_config, write_split
 from tests.faults.broken_places import contents, mounted, read_only
-from tests.faults.called_commands import Commands
 from tests.workflow.results_tree import write_tree
 
 pytestmark = pytest.mark.slow
@@ -56,14 +54,6 @@ def commands(inputs, out):
 
 
 NAMES = ["fetch", "shard", "train", "linear", "aggregate", "resolve"]
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-    yield Commands(monkeypatch, capfd)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,6 @@
 """A disk that fills up: one line, what was there stays whole, nothing half is left; with space the command goes on."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,19 +12,10 @@ from glofnd.files import read_json
 from glofnd.registry import EXECUTION
 from tests.evaluation.tiny_shards import run_config, write_split
 from tests.faults.broken_places import contents, full, mounted
-from tests.faults.called_commands import Commands
 from tests.workflow.results_tree import write_tree
 
 pytestmark = pytest.mark.slow
 NO_SPACE = "no space left on device; free some, then run the same command again"
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-    yield Commands(monkeypatch, capsys)
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
