@@ -28,7 +28,19 @@ class ConfigFileError(ValueError):
 class _Strict(_Loader):  # type: ignore[misc]
     """Safe YAML in which no mapping has a key twice."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._checked = set[int]()
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Put what is merged (`<<`) among the keys, where one that is given replaces one that is merged."""
+        # At the first call alone the keys are those that stand there; a mapping with an anchor may have several.
+        if id(node) not in self._checked:
+            self._checked.add(id(node))
+            self._refuse_double(node)
+        super().flatten_mapping(node)
+
+    def _refuse_double(self, node: Any) -> None:
         first: dict[tuple[str, str], int] = {}
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             name = key.tag, key.value
@@ -36,7 +48,6 @@ class _Strict(_Loader):  # type: ignore[misc]
                 problem = f"the key {shown(key.value)} stands there twice, first in line {first[name]}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             first[name] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:

@@ -82,6 +82,16 @@ def test_files_that_are_no_configs(content: bytes, message: str, tmp_path: Path)
     assert str(caught.value).isprintable()
 
 
+def test_a_key_that_replaces_a_merged_one_stands_there_once(tmp_path: Path) -> None:
+    """Also where a mapping that merges another is itself merged before its turn."""
+    path = tmp_path / "config.yaml"
+    path.write_text("y: {a: &x {<<: &b {lr: 1}, lr: 2}, z: {<<: *x}}\nw: {<<: *x, lr: 3}\n")
+    assert read_config(path) == {"y": {"a": {"lr": 2}, "z": {"lr": 2}}, "w": {"lr": 3}}
+    path.write_text("y: &x {<<: {lr: 1}, lr: 2, lr: 3}\nz: {<<: *x}\n")
+    with pytest.raises(ConfigFileError, match="the key 'lr' stands there twice"):
+        read_config(path)
+
+
 def test_places_that_are_no_files(tmp_path: Path) -> None:
     for place, message in (
         (tmp_path, "is a folder; name a file of keys and values"),
