@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -24,7 +24,7 @@ CALLER = "GLOFND_CALLER"
 """Names the Snakemake that started a job: `identity`, which no other process of this or another machine shares."""
 
 SHELL = "GLOFND_SHELL"
-"""Process id of the shell between Snakemake and a command, which the command must have as its parent."""
+"""Process id of the shell between Snakemake and a command."""
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 # Linux numbers it so in <sys/prctl.h>.
@@ -32,11 +32,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _started(process: int) -> str | None:
-    """When a process started, in ticks since the machine did; None if it is gone or a zombie."""
+    """When a process started, in ticks since the machine did; None if it is gone or a zombie.
+
+    Raises:
+        OSError: it cannot be looked at, for lack of descriptors or memory.
+    """
     try:
         # The name in parentheses may hold anything.
         fields = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] in "ZX" else fields[19]
 
@@ -52,18 +56,24 @@ def _view() -> str | None:
 
 def identity(process: int) -> str | None:
     """What tells a process of this machine from all others, also later ones of the same number; None if it is gone."""
-    view, started = _view(), _started(process)
+    try:
+        view, started = _view(), _started(process)
+    except OSError:
+        return None
     return f"{view}/{process}/{started}" if view and started else None
 
 
 def is_alive(who: str) -> bool | None:
-    """Whether the process of that `identity` is there; None where it cannot be seen: on another machine, or from inside
-    a container with process ids of its own.
+    """Whether the process of that `identity` is there; None where it cannot be seen: on another machine, from inside a
+    container with process ids of its own, or for lack of descriptors.
     """
     view, process, started = who.rsplit("/", 2)
     if view != _view():
         return None
-    return _started(int(process)) == started
+    try:
+        return _started(int(process)) == started
+    except OSError:
+        return None
 
 
 def sign(environment: MutableMapping[str, str]) -> None:
@@ -87,11 +97,18 @@ def end_with_caller() -> None:
         return
 
     def watch() -> None:
-        while (caller is None or is_alive(caller) is not False) and (shell is None or os.getppid() == int(shell)):
+        followed = _followed(int(shell)) if shell is not None else lambda: True
+        while (caller is None or is_alive(caller) is not False) and followed():
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="caller", daemon=True).start()
+
+
+def _followed(shell: int) -> Callable[[], bool]:
+    """Tells whether the shell is there. It need not be the parent: `python` may itself be a script that starts one."""
+    who = identity(shell)
+    return lambda: os.getppid() == shell or (who is not None and is_alive(who) is not False)
 
 
 def end_with_parent() -> None:

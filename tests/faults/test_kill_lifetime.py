@@ -1,5 +1,6 @@
 """What a killed caller has started ends by itself: commands, the processes they encode with, and programs they run."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from glofnd import lifetime
 from glofnd.lifetime import CALLER, identity, is_alive
 
 # Stands in for Snakemake: signs its environment and runs a command through bash, with the Snakefile's prefix.
@@ -22,8 +24,10 @@ subprocess.run(["bash", "-c", f"set -euo pipefail; export {SHELL}=$$; {sys.argv[
 COMMAND = """
 import os, sys, time
 from glofnd.lifetime import end_with_caller
+from glofnd.lifetime import SHELL
+shell = os.environ.get(SHELL, "0")
 end_with_caller()
-print(os.getpid(), os.getppid(), flush=True)
+print(os.getpid(), os.getppid(), shell, flush=True)
 time.sleep(60)
 """
 POOL = """
@@ -43,7 +47,7 @@ from glofnd.data.sources.commands import run
 run([sys.executable, "-c", "import os, time; os.write(3, str(os.getpid()).encode()); time.sleep(60)"])
 """
 ROOT = Path(__file__).resolve().parents[2]
-SOON = 5.0
+SOON = 30.0
 
 
 def within(seconds: float, condition: Callable[[], bool]) -> bool:
@@ -76,10 +80,19 @@ def printed(process: subprocess.Popen[str]) -> list[int]:
     return [int(word) for word in process.stdout.readline().split()]
 
 
+@pytest.mark.parametrize("wrapper", [False, True])
 @pytest.mark.parametrize("victim", ["caller", "shell"])
-def test_a_command_ends_with_its_caller_and_with_its_shell(scripts: Path, victim: str) -> None:
-    caller = started([sys.executable, str(scripts / "calling.py"), f"{sys.executable} {scripts / 'command.py'}"])
-    command, shell = printed(caller)
+def test_a_command_ends_with_its_caller_and_with_its_shell(scripts: Path, victim: str, wrapper: bool) -> None:
+    """Also where `python` is a script that starts another, as some clusters have it; it is left alone until then."""
+    python = scripts / "python"
+    python.write_text(f'#!/bin/sh\n{"" if wrapper else "exec "}"{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    caller = started([sys.executable, str(scripts / "calling.py"), f"{python} {scripts / 'command.py'}"])
+    command, parent, shell = printed(caller)
+    assert (parent == shell) != wrapper
+    if wrapper:
+        time.sleep(1.2)
+        assert not gone(command)
     os.kill({"caller": caller.pid, "shell": shell}[victim], signal.SIGKILL)
     assert within(SOON, lambda: gone(command))
     assert within(SOON, lambda: gone(shell))
@@ -108,6 +121,21 @@ def test_a_process_is_not_taken_for_a_later_one_of_its_number() -> None:
     who = identity(os.getpid())
     assert who is not None and is_alive(who) is True
     assert is_alive(f"{who.rpartition('/')[0]}/1") is False
+
+
+def test_a_process_that_cannot_be_looked_at_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = identity(os.getpid())
+    assert who is not None
+
+    def no_descriptors(*arguments: object, **options: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lifetime, "_view", lambda: who.rsplit("/", 2)[0])
+        patch.setattr(Path, "read_text", no_descriptors)
+        assert is_alive(who) is None
+        assert identity(os.getpid()) is None
+    assert is_alive(who) is True
 
 
 def test_a_zombie_is_gone() -> None:
