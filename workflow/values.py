@@ -51,12 +51,15 @@ def one_line(text: str) -> str:
     return plain if len(plain) <= _LINE else f"{plain[:_LINE]}..."
 
 
-def key_of(path: Sequence[str | int]) -> str:
+def key_of(path: Sequence[object]) -> str:
     """A place in the config, as messages name it: `experiments.emoji.evaluations.linear[0]`."""
     text = ""
     for part in path:
-        name = f"[{part}]" if isinstance(part, int) else part if part.strip() else repr(part)
-        text += f".{name}" if text and isinstance(part, str) else name
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        name = part if isinstance(part, str) and part.strip() else shown(part)
+        text += f".{name}" if text else name
     return text or "config"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from glofnd.files import write_json
 from tests.evaluation.tiny_shards import run_config
 from tests.workflow.results_tree import write_tree
 from workflow.grid import Grid
@@ -231,6 +232,19 @@ def test_damaged_results(call: Call, command: str, file: str, damage: str, tmp_p
         assert call("aggregate", "--benchmark", folder / "benchmark.json", "--out", folder)[0] == 0
     DAMAGES[damage](folder / file)
     _refused(call(command, *_arguments(command, folder)), Path(file).name)
+
+
+def test_a_benchmark_without_any_main_metric_gets_its_report(call: Call, tmp_path: Path) -> None:
+    config = write_tree(tmp_path)
+    config["significance"]["primary"] = ["transfer"]
+    write_json(tmp_path / "benchmark.json", config)
+    overall = tmp_path / "significance_overall.csv"
+    tests = ("--summary", tmp_path / "summary.parquet", "--out", tmp_path / "significance.csv", "--overall", overall)
+    for command, options in (("aggregate", ()), ("significance", tests), ("report", ())):
+        out = () if options else ("--out", tmp_path if command == "aggregate" else tmp_path / "report.html")
+        code, error = call(command, "--benchmark", tmp_path / "benchmark.json", *options, *out)
+        assert code == 0, error
+    assert overall.read_text(encoding="utf-8").startswith("experiment,objective,detector,seeds,tasks,")
 
 
 @pytest.mark.parametrize("damage", _damages("mlflow_import", RUN_FOLDER + "/"))

@@ -78,6 +78,7 @@ def _experiment(modality: str, **given: Any) -> Values:
         "training": {"epochs": EPOCHS, "batch_size": 8},
         "objectives": {OBJECTIVE[modality]: {}},
         "detectors": {"none": {}},
+        "evaluations": {"discovery": [{}]},
         **given,
     }
 

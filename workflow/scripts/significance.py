@@ -36,6 +36,17 @@ from workflow.scripts.aggregate import KEY, read_summary
 __all__ = ["comparisons", "overall"]
 
 
+_OVERALL = [
+    *("experiment", "objective", "detector", "seeds", "tasks"),
+    *(
+        f"{name}{end}"
+        for name in ("interquartile_mean", "probability_of_improvement")
+        for end in ("", "_low", "_high", "_stratified_low", "_stratified_high")
+    ),
+]
+"""Columns of significance_overall.csv."""
+
+
 def comparisons(summary: pd.DataFrame, config: dict[str, Any], results: Path) -> pd.DataFrame:
     """The table of all paired comparisons.
 
@@ -141,7 +152,8 @@ def overall(summary: pd.DataFrame, settings: dict[str, Any]) -> pd.DataFrame:
                 stratified = stratified_interval(statistic, *tables, **interval)
                 row[f"{name}_stratified_low"], row[f"{name}_stratified_high"] = stratified
             rows.append(row)
-    return pd.DataFrame(rows)
+    # Without any main metric the table has no rows, but still its columns.
+    return pd.DataFrame(rows, columns=_OVERALL)
 
 
 def main() -> None:
