@@ -63,7 +63,7 @@ def pretrain(
         run.restore(resume, state, branching=False, shards=inputs["shards"])
     else:
         if team.first:
-            _announce_refused(out, config)
+            _announce_refused(out, config, resume)
         if trunk is not None:
             run.restore(trunk, checkpoint.read(trunk), branching=True, shards=inputs["shards"])
     if run.epoch > last:
@@ -106,8 +106,8 @@ def _rolling(path: Path, team: Team) -> dict[str, Any] | None:
     return None if team.agree(int(state is None)) else state
 
 
-def _announce_refused(out: Path, config: dict[str, Any]) -> None:
-    """Say why a rolling checkpoint that lies here is not gone on from."""
+def _announce_refused(out: Path, config: dict[str, Any], own: Path) -> None:
+    """Say why a rolling checkpoint that lies here is not gone on from; `own` is that of this very run."""
     for path in sorted(out.glob("resume-*.pt")):
         if path.is_dir():
             continue
@@ -116,7 +116,8 @@ def _announce_refused(out: Path, config: dict[str, Any]) -> None:
         except checkpoint.CheckpointError as error:
             why = error.reason
         else:
-            why = f"these keys differ: {differing}" if differing else "it has other shards or another trunk"
+            other = "another rank cannot read it" if path == own else "it has other shards or another trunk"
+            why = f"these keys differ: {differing}" if differing else other
         print(f"{path.name} is not used: {why}; training starts anew", file=sys.stderr)
 
 

@@ -11,6 +11,7 @@ from glofnd import checkpoint
 from glofnd.pretraining import pretrain
 from glofnd.pretraining.__main__ import main
 from glofnd.pretraining.preemption import Preempted, Preemption
+from glofnd.pretraining.team import Team
 from tests.faults.tiny_training import register, tiny_config
 from tests.glofnd.pretraining.tiny_run import assert_same, numbers, run, write_tiny
 
@@ -171,3 +172,33 @@ def test_a_model_of_another_version_of_the_code_is_refused(stopped, shards):
     ) as e:
         pretrain(tiny_config(*CONFIG), shards, stopped.parent)
     assert "\n" not in str(e.value)
+
+
+class TeamOfTwo(Team):
+    """This process alone, but another is believed to answer; notes what is asked of both."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers, self.asked = iter(answers), []
+
+    def meet(self):
+        self.asked.append("meet")
+
+    def agree(self, wish):
+        self.asked.append("agree")
+        return max(wish, next(self.answers, 0))
+
+
+def test_one_that_another_rank_cannot_read_is_used_by_none(stopped, shards, tmp_path, capsys):
+    config = tiny_config(*CONFIG)
+    whole = run(config, shards, tmp_path / "whole")
+    capsys.readouterr()
+    assert_same(whole, run(config, shards, stopped.parent, team=TeamOfTwo(0, 1)))
+    assert f"{stopped.name} is not used: another rank cannot read it; training starts anew" in capsys.readouterr().err
+
+
+def test_ranks_meet_before_they_agree_on_it(shards, tmp_path, stopped):
+    """One of them has checked all shards before, or reads more slowly: that may take longer than a step."""
+    team = TeamOfTwo()
+    run(tiny_config(*CONFIG), shards, stopped.parent, team=team)
+    assert team.asked[:5] == ["meet", "agree", "meet", "agree", "meet"]
