@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -41,6 +42,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
+        OSError: the disk or network failed, which says nothing about the file.
         CheckpointError: not a checkpoint of this format, or damaged.
     """
     if not Path(path).is_file():
@@ -51,7 +53,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             verify_zip(handle)
             state: Any = torch.load(handle, map_location="cpu", weights_only=True)
         except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-            if out_of_memory(error):
+            unread = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+            if unread or out_of_memory(error):
                 raise
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise CheckpointError(path, f"damaged checkpoint ({reason})", "delete it and run again") from error

@@ -142,12 +142,13 @@ def none_from_the_future(paths: Iterable[str | os.PathLike[str]]) -> None:
     """Date files that seem to be from the future to this moment.
 
     Where the clock was set back, what is made from such a file would be older than it, and Snakemake would refuse it,
-    or make it again at each call. Files that are gone or another's are left as they are.
+    or make it again at each call. Files that are gone or another's are left as they are. A date is never moved forward:
+    where a file server's clock is ahead, what others have made of the file would be older than it.
     """
     for path in paths:
         with contextlib.suppress(OSError):
-            if Path(path).stat().st_mtime > time.time():
-                os.utime(path)
+            if Path(path).stat().st_mtime > (now := time.time()):
+                os.utime(path, (now, now))
 
 
 def verify_zip(handle: IO[bytes]) -> None:
@@ -155,12 +156,18 @@ def verify_zip(handle: IO[bytes]) -> None:
 
     Raises:
         ValueError: what is wrong, without the file's name.
+        OSError: naming the file, where it could not be read; it may well be whole.
     """
     try:
         with zipfile.ZipFile(handle) as archive:
             part = archive.testzip()
     except MemoryError:
         raise
+    except OSError as error:
+        # Damage leads to places before the start of the file.
+        if error.errno not in (None, errno.EINVAL):
+            raise OSError(error.errno, error.strerror, handle.name) from error
+        raise ValueError(f"no whole zip archive: {error}") from error
     # A damaged archive fails in as many ways as there are bytes.
     except Exception as error:
         raise ValueError(f"no whole zip archive: {error or type(error).__name__}") from error

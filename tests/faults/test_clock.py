@@ -85,6 +85,15 @@ def test_files_from_the_future_are_dated_now(tmp_path: Path) -> None:
     assert past.stat().st_mtime < time.time() - YEAR / 2
 
 
+def test_no_date_is_moved_forward_where_a_file_server_is_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another job has made of the file a moment ago would be older than it, and be made again."""
+    (tmp_path / "file").touch()
+    before, here = (tmp_path / "file").stat().st_mtime, time.time() - 100
+    monkeypatch.setattr("glofnd.files.time.time", lambda: here)
+    none_from_the_future([tmp_path / "file"])
+    assert (tmp_path / "file").stat().st_mtime == pytest.approx(here, abs=1) and here < before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [YEAR, -40 * YEAR])
 def test_mlflow_starts_before_it_ends(tmp_path: Path, shift: float) -> None:

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 import torch
 
@@ -47,6 +49,20 @@ def test_a_file_of_another_kind_is_named(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged checkpoint \(no whole zip archive: .+\)"):
         checkpoint.read(path)
+
+
+def test_a_disk_that_fails_is_not_called_damage(tmp_path, monkeypatch):
+    """Training would begin anew and write over a file that is whole."""
+
+    def fails(archive):
+        raise OSError(errno.EIO, "Input/output error")
+
+    checkpoint.write(tmp_path / "c.pt", state())
+    with monkeypatch.context() as patch:
+        patch.setattr("zipfile.ZipFile.testzip", fails)
+        with pytest.raises(OSError, match=r"Input/output error: '.*/c\.pt'"):
+            checkpoint.read(tmp_path / "c.pt")
+    assert checkpoint.read(tmp_path / "c.pt")["step"] == 7
 
 
 def test_another_format_is_refused(tmp_path):
