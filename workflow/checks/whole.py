@@ -75,6 +75,7 @@ def baseline(config: Config, name: str) -> Iterator[str]:
 
 
 def evaluated(config: Config) -> Iterator[str]:
-    """Without any evaluation there is nothing to report."""
-    if not any(experiment["evaluations"] for experiment in config["experiments"].values()):
-        yield "experiments: none has evaluations, so nothing could be reported; add some, at least discovery: [{}]"
+    """Without any evaluation there is nothing to compare."""
+    asked = config["significance"] is not None
+    if asked and not any(experiment["evaluations"] for experiment in config["experiments"].values()):
+        yield "experiments: none has evaluations, so there is nothing to compare; add some or set significance: null"
