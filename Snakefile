@@ -10,7 +10,7 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 from glofnd.lifetime import SHELL, sign
-from workflow.alone import hold_or_exit
+from workflow.alone import finished, hold_or_exit
 from workflow.binds import warn_of_unseen
 from workflow.configuration import resolve_or_exit
 from workflow.farewell import farewell
@@ -87,5 +87,6 @@ onstart:
 
 # Snakemake calls this only after work was done, so `make`, which sets the variable, prints the farewell itself.
 onsuccess:
+    finished()
     if "GLOFND_FAREWELL" not in os.environ:
         print(farewell(BENCHMARK), file=sys.stderr)

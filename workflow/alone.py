@@ -2,12 +2,11 @@
 
 Snakemake's own lock outlives a Snakemake that is killed and then has to be removed by hand, so profiles switch it off
 (`nolock`). The lock here is one that the kernel takes back, however its owner ends. Its file holds who has it; what
-stands there when the lock is free is a call that was killed.
+stands there when the lock is free is a call that was killed, or of which a job failed or was killed.
 """
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import os
 import re
@@ -21,7 +20,7 @@ from typing import IO, Any
 from glofnd.failures import BAD_INPUT
 from glofnd.lifetime import CALLER, identity
 
-__all__ = ["LOCK", "BusyError", "hold", "hold_or_exit", "left_by", "remove_parts"]
+__all__ = ["LOCK", "BusyError", "finished", "hold", "hold_or_exit", "left_by", "remove_parts"]
 
 LOCK = ".snakemake.lock"
 """File in each folder that is locked."""
@@ -57,13 +56,22 @@ def _locked(folder: Path, writing: bool) -> IO[str] | None:
     return file
 
 
+_HELD: dict[IO[str], bool] = {}
+"""Lock files of this process, and whether for writing; the kernel takes a lock back when its file is closed."""
+
+
 def _keep(file: IO[str], writing: bool) -> None:
-    """Keep a lock until this process ends; the kernel takes it back when the file is closed."""
+    """Keep a lock until this process ends."""
+    _HELD[file] = writing
     if writing:
         _write(file, f"{socket.gethostname()} {identity(os.getpid()) or f'/{os.getpid()}/'}")
-        atexit.register(_write, file, "")
-    else:
-        atexit.register(file.close)
+
+
+def finished() -> None:
+    """Say that every job of this call has ended well, so that nothing has to be put in order after it."""
+    for file, writing in _HELD.items():
+        if writing:
+            _write(file, "")
 
 
 def _write(file: IO[str], text: str) -> None:

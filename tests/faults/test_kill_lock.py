@@ -17,7 +17,7 @@ HOLDER = """
 import subprocess, sys, os, time
 from pathlib import Path
 from glofnd.lifetime import sign
-from workflow.alone import hold
+from workflow.alone import finished, hold
 sign(os.environ)
 hold({Path(sys.argv[1]): sys.argv[2] == "writing"}, local=True)
 job = subprocess.Popen(["sleep", sys.argv[3]], stdout=subprocess.DEVNULL)
@@ -25,13 +25,17 @@ print(job.pid, flush=True)
 time.sleep(float(sys.argv[4]))
 job.kill()
 job.wait()
+if sys.argv[5] == "well":
+    finished()
 """
 
 
-def holder(folder: Path, how: str = "writing", job: float = 0, stays: float = 60) -> subprocess.Popen[str]:
+def holder(
+    folder: Path, how: str = "writing", job: float = 0, stays: float = 60, ends: str = "well"
+) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop(CALLER, None)
-    command = [sys.executable, "-c", HOLDER, str(folder), how, str(job), str(stays)]
+    command = [sys.executable, "-c", HOLDER, str(folder), how, str(job), str(stays), ends]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None and process.stdout.readline()
     return process
@@ -62,8 +66,12 @@ def test_readers_share_a_folder_and_keep_writers_out(tmp_path: Path) -> None:
     end(first)
 
 
-def test_a_killed_one_leaves_no_lock_and_its_parts_are_removed(tmp_path: Path) -> None:
-    end(holder(tmp_path))
+@pytest.mark.parametrize("ending", ["killed", "with a failed job"])
+def test_it_leaves_no_lock_and_its_parts_are_removed(tmp_path: Path, ending: str) -> None:
+    if ending == "killed":
+        end(holder(tmp_path))
+    else:
+        holder(tmp_path, stays=0, ends="badly").wait()
     part = tmp_path / "runs/a/.metrics.json.abcd_123.part"
     part.parent.mkdir(parents=True)
     (download := tmp_path / ".archive.tar.gz.part").touch()
