@@ -34,14 +34,16 @@ def shards(tmp_path_factory):
 @pytest.mark.parametrize(("objective", "detector"), METHODS)
 @pytest.mark.parametrize("cache", [True, False])
 def test_workers_and_the_cache_change_nothing(monkeypatch, shards, tmp_path, objective, detector, cache):
-    whole = run(tiny_config(objective, detector), shards, tmp_path / "whole")
+    # Six batches an epoch: more than one or two workers read ahead.
+    small = {"batch_size": 4}
+    whole = run(tiny_config(objective, detector, training=small), shards, tmp_path / "whole")
     read = []
     original = ShardStream._batch
     monkeypatch.setattr(ShardStream, "_batch", lambda self, *given: read.append(self) or original(self, *given))
     if not cache:
         monkeypatch.setattr(run_module, "_CACHE_BYTES", 0)
     for workers in (0, 1, 2, 4):
-        config = tiny_config(objective, detector, training={"workers": workers})
+        config = tiny_config(objective, detector, training={**small, "workers": workers})
         assert_same(whole, run(config, shards, tmp_path / str(workers)))
         assert read[-1].workers == workers and read[-1]._reader.cached == cache
 
