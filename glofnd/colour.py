@@ -5,8 +5,6 @@ Pictures are float `[B, C, H, W]` in [0, 1] with C = 1 or 3; factors are `[B]`. 
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -77,10 +75,12 @@ def gaussian_blur(images: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     """Separable Gaussian blur with reflected borders; `sigma` in pixels, `kernel_size` odd."""
     radius = kernel_size // 2
     taps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (taps / sigma.unsqueeze(1)) ** 2)
+    # Each picture's own: in the dark even these taps would show what else is in the batch.
+    reach = torch.ceil(_NEGLIGIBLE * sigma)
+    kernel = torch.exp(-0.5 * (taps / sigma.unsqueeze(1)) ** 2) * (taps.abs() <= reach.unsqueeze(1))
     kernel = (kernel / kernel.sum(1, keepdim=True))[:, radius:].view(-1, radius + 1, 1, 1, 1)
     if images.device.type == "cpu":
-        radius = min(radius, math.ceil(_NEGLIGIBLE * float(sigma.max())))
+        radius = min(radius, int(reach.max()))
     for dimension, padding in ((2, (0, 0, radius, radius)), (3, (radius, radius, 0, 0))):
         padded = torch.nn.functional.pad(images, padding, mode="reflect")
         length = images.shape[dimension]

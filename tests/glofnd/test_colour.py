@@ -77,3 +77,11 @@ def test_blur_is_torchvisions_with_reflected_borders(images, kernel):
         torch.testing.assert_close(result[row], expected, atol=1e-7, rtol=0)
         alone = gaussian_blur(images[row : row + 1], torch.tensor([sigma], dtype=torch.float64), kernel)
         torch.testing.assert_close(alone[0], expected, atol=1e-7, rtol=0)
+
+
+def test_a_blur_does_not_depend_on_the_others_even_beside_black():
+    images = torch.zeros(2, 3, 64, 64)
+    images[..., :30] = 1
+    for sigma in (0.3, 0.9, 1.4, 1.6):
+        together = gaussian_blur(images, torch.tensor([sigma, 2.0]), 23)
+        assert torch.equal(together[:1], gaussian_blur(images[:1], torch.tensor([sigma]), 23))
