@@ -32,6 +32,12 @@ ENCODER = {"unimodal": {"name": "resnet10", "width": 4}, "bimodal": {"name": "op
 OBJECTIVE = {"unimodal": "simclr", "bimodal": "clip"}
 
 
+@pytest.fixture(autouse=True)
+def _hundreds_of_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All values are tried in one config, far larger than a benchmark can have."""
+    monkeypatch.setattr("workflow.checks.whole._LARGEST", 10**9)
+
+
 def _around(schema: Values) -> Iterator[Any]:
     """Values of one parameter: its default, its bounds and both sides of them, choices, and what it cannot be."""
     kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]

@@ -75,6 +75,13 @@ def test_zero_does_not_switch_off() -> None:
         _fashion(detectors={"none": {}, "glofnd": {}, "oracle": 0})
 
 
+def test_a_config_fits_on_a_command_line() -> None:
+    config = deepcopy(DEFAULT)
+    config["experiments"] |= {f"more-{number}": config["experiments"]["fashion-mnist"] for number in range(70)}
+    with pytest.raises(ConfigError, match=r"config: has 1[0-9]{5} bytes with all defaults, 120000 is the most"):
+        resolve(config)
+
+
 def test_messages_are_one_line_and_short() -> None:
     assert one_line("a\nb\x1b[31m\u2028\ud800é") == "a\\nb\\x1b[31m\\u2028\\ud800é"
     assert len(one_line("a" * 10**6)) < 1100 and len(shown(["a" * 10**6] * 1000)) < 100

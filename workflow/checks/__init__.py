@@ -16,7 +16,7 @@ Check = Callable[[], Iterator[str]]
 
 _WHOLE = (
     *(places.where, places.store, places.prefix, places.container),
-    *(whole.seeds, whole.tuning, whole.primary, whole.plan, whole.resources, whole.evaluated, data.shards),
+    *(whole.seeds, whole.tuning, whole.primary, whole.plan, whole.resources, whole.evaluated, whole.size, data.shards),
 )
 _EXPERIMENT = (
     *(data.training_data, methods.encoder, methods.schedule, methods.ranks, methods.views, methods.labels),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,12 @@ from evaluation.registry import EVALUATIONS
 from workflow.schema import nearest
 from workflow.vocabulary import PAPER
 
-__all__ = ["baseline", "evaluated", "plan", "primary", "resources", "seeds", "tuning"]
+__all__ = ["baseline", "evaluated", "plan", "primary", "resources", "seeds", "size", "tuning"]
 
 Config = dict[str, Any]
+
+# Linux takes 128 KiB for one argument of a command; rule `resolve` hands the whole config over in one, quoted.
+_LARGEST = 120_000
 
 
 def seeds(config: Config) -> Iterator[str]:
@@ -79,3 +83,10 @@ def evaluated(config: Config) -> Iterator[str]:
     asked = config["significance"] is not None
     if asked and not any(experiment["evaluations"] for experiment in config["experiments"].values()):
         yield "experiments: none has evaluations, so there is nothing to compare; add some or set significance: null"
+
+
+def size(config: Config) -> Iterator[str]:
+    """The config fits on a command line."""
+    found = len(json.dumps(config, ensure_ascii=False).encode())
+    if found > _LARGEST:
+        yield f"config: has {found} bytes with all defaults, {_LARGEST} is the most; spread it over several benchmarks"
