@@ -13,8 +13,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from torch import distributed as dist
-
 from glofnd.command_line import Parser
 from glofnd.failures import report
 from glofnd.files import none_from_the_future
@@ -78,8 +76,7 @@ def main() -> None:
         print(f"error{who}: another rank is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
         # The process group would wait for the rank that is gone.
         os._exit(LOST_RANK)
-    if team.ranks is not None:
-        dist.destroy_process_group()
+    team.close()
 
 
 if __name__ == "__main__":

@@ -50,11 +50,18 @@ class Pulse:
     ) -> None:
         self._store, self._next = store, (rank + 1) % size
         self._silence, self._patience = silence, patience
-        threading.Thread(target=self._beat, args=(rank, min(_BEAT, silence / 4)), daemon=True).start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, args=(rank, min(_BEAT, silence / 4)), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Beat no more: a process that ended in the middle of a beat would be aborted."""
+        self._ended.set()
+        self._thread.join()
 
     def _beat(self, rank: int, pause: float) -> None:
-        while self._count(rank, 1) is not None:
-            time.sleep(pause)
+        while self._count(rank, 1) is not None and not self._ended.wait(pause):
+            pass
 
     def _count(self, rank: int, more: int = 0) -> int | None:
         try:

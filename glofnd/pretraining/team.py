@@ -107,6 +107,12 @@ class Team:
             self._pulse.wait(barrier.is_completed)
             barrier.wait()
 
+    def close(self) -> None:
+        """Part, at the end of the process."""
+        if self._pulse is not None:
+            self._pulse.close()
+            dist.destroy_process_group()
+
 
 def join(device: str) -> Team:
     """The team that torchrun's environment variables describe, a single process without them.

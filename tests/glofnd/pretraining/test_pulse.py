@@ -74,3 +74,13 @@ def test_without_the_store_which_is_the_launchers_waiting_goes_on(capfd):
     threading.Timer(1, ready.set).start()
     Pulse(Gone(), 0, 2, silence=0.3).wait(ready.is_set)
     assert "connection reset" not in capfd.readouterr().err
+
+
+def test_it_has_stopped_when_it_is_closed():
+    store = Counters()
+    pulse = Pulse(store, 0, 2, silence=0.4)
+    pulse.close()
+    assert not pulse._thread.is_alive()
+    beats = store.values["beat/0"]
+    time.sleep(0.3)
+    assert store.values["beat/0"] == beats == 1
