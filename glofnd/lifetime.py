@@ -123,7 +123,11 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
+# Loaded before any fork: afterwards another thread may have held the loader's lock.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
 def kill_with_parent() -> None:
-    """`preexec_fn` of a program that is to be killed when the process that starts it is gone (on Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """`preexec_fn` of a program that is to be killed when the thread that starts it is gone (on Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -67,7 +67,6 @@ def _listening(session: int) -> set[str]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """Address and session of what `make mlflow` starts, with the authentication that docs/mlflow.md describes."""
-    pytest.importorskip("flask_wtf", reason="the server's authentication needs mlflow[auth]")
     (line,) = re.findall(r"exec (mlflow server .*) --backend-store-uri", (ROOT / "Makefile").read_text())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
