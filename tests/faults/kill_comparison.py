@@ -19,7 +19,7 @@ from glofnd.files import read_json
 
 TIMES = {"provenance", "seconds", "images_per_second", "source"}
 LEFT_OUT = re.compile(
-    r"(out/(logs|benchmarks|mlflow-artifacts)/|out/mlflow|out/\.snakemake\.lock|captioned/|cache/|\.snakemake/|session-)"
+    r"(out/(logs|benchmarks|mlflow-artifacts)/|out/mlflow|.*/\.snakemake\.lock|captioned/|cache/|\.snakemake/|session-)"
 )
 # Lines of the report, and names of metrics, that tell times.
 REPORT_TIMES = re.compile(r"<dt>(code \(git commit\)|training time[^<]*|.*memory.*)</dt>")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 MODULES = (mlflow_import, mlflow_claims)
 KEPT, VALUE = "exp/sogclr/glofnd/seed1", "linear/digits/test/top1/1"
-POINTS = 8
+POINTS = 6
 
 
 def benchmark(folder: Path) -> dict[str, Any]:
