@@ -37,7 +37,8 @@ def _locked(folder: Path, writing: bool) -> IO[str] | None:
     """The open lock file of a folder that is now locked, against everybody or, to read, against writers alone.
 
     Returns:
-        None where no file can be written: a folder needs no lock then, and one's own jobs will say what is wrong.
+        None where files cannot be locked; and where none can be written: a folder needs no lock then, and one's own
+        jobs will say what is wrong.
 
     Raises:
         BusyError: somebody else has locked it.
@@ -52,7 +53,10 @@ def _locked(folder: Path, writing: bool) -> IO[str] | None:
     except BlockingIOError:
         raise BusyError(_refusal(folder, _owner(file))) from None
     except OSError as error:
-        print(f"warning: {folder}: files cannot be locked there ({error.strerror})", file=sys.stderr)
+        # Nobody knows then whether the call that stands in the file is at work or was killed.
+        why = f"files cannot be locked there ({error.strerror}); see to it that no other snakemake is at work"
+        print(f"warning: {folder}: {why}", file=sys.stderr)
+        return None
     return file
 
 

@@ -1,5 +1,7 @@
 """One snakemake at a time writes to a folder; one that was killed stands in nobody's way and leaves nothing behind."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -119,6 +121,24 @@ def test_jobs_that_do_not_end_are_named_with_what_ends_them(tmp_path: Path) -> N
 def test_a_folder_in_which_nobody_can_write_needs_no_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     hold({tmp_path / "file" / "below": False}, local=True)
+
+
+def test_without_locks_nothing_is_put_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on Lustre without `flock`: the call that stands in the file may be at work, and writing its parts."""
+    first = holder(tmp_path)
+    before = (tmp_path / LOCK).read_text()
+    (part := tmp_path / ".metrics.json.abcd_123.part").touch()
+
+    def unsupported(*arguments: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    hold({tmp_path: True}, local=True, patience=0.5)
+    assert part.exists() and (tmp_path / LOCK).read_text() == before
+    assert "files cannot be locked there (Function not implemented)" in capfd.readouterr().err
+    end(first)
 
 
 def test_parts_are_told_from_other_hidden_files(tmp_path: Path) -> None:
