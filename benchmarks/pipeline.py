@@ -27,7 +27,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ import torch
 
 from benchmarks.pipeline_peers import PEERS, loader
 from benchmarks.pipeline_pictures import Pictures, write_pictures
-from benchmarks.race import Contender, Timing, race
+from benchmarks.race import Contender, race
 from benchmarks.targets import Target
 from glofnd.data.stream import ShardStream
 from glofnd.files import write_json
@@ -76,39 +76,35 @@ def peer(name: str, pictures: Pictures, views: dict[str, Any], batch: int, worke
     return epoch
 
 
-def best(contenders: dict[int, Contender]) -> tuple[int, Contender]:
-    """The number of workers that is fastest, and its contender."""
-    timings = race({str(workers): call for workers, call in contenders.items()}, 0, 1)
-    workers = min(contenders, key=lambda number: timings[str(number)]["smallest_ms"])
-    return workers, contenders[workers]
-
-
 def race_at(
     pictures: Pictures, views: dict[str, Any], batch: int, peers: list[str], seconds: float, repeats: int
 ) -> dict[str, Any]:
-    """One race; per contender times of an epoch, pictures per second and workers, and ratios to both of ours."""
-    chosen: dict[str, tuple[int, Contender]] = {}
-    for name in peers:
-        # Worker processes are forked: before ours has threads.
-        chosen[name] = best({n: peer(name, pictures, views, batch, n) for n in WORKERS})
-    chosen[DECODING] = best({n: ours(pictures, views, batch, n, cache=False) for n in WORKERS})
-    chosen[CACHED] = 0, ours(pictures, views, batch, 0, cache=True)
-    timings = race({name: call for name, (_, call) in chosen.items()}, seconds, repeats)
+    """One race; per contender times of an epoch, pictures per second and workers, and ratios to both of ours.
+
+    Every number of workers takes part in the whole race; what is fastest in the end is the contender's.
+    """
+    # Worker processes are forked: before ours has threads.
+    entries = {(name, n): peer(name, pictures, views, batch, n) for name in peers for n in WORKERS}
+    entries |= {(DECODING, n): ours(pictures, views, batch, n, cache=False) for n in WORKERS}
+    entries[CACHED, 0] = ours(pictures, views, batch, 0, cache=True)
+    raced = race({f"{name} {workers}": call for (name, workers), call in entries.items()}, seconds, repeats)
+    # CPU times leave the worker processes out.
+    timings = {
+        (name, workers): {key: value for key, value in raced[f"{name} {workers}"].items() if "cpu" not in key}
+        for name, workers in entries
+    }
     shown = pictures.count // batch * batch
     rows = {
-        # CPU times leave the worker processes out.
-        name: {
-            **{key: value for key, value in timing.items() if "cpu" not in key},
-            "workers": chosen[name][0],
-            "pictures_per_second": shown / timing["median_ms"] * 1e3,
-        }
-        for name, timing in timings.items()
+        name: {**timings[name, workers], "workers": workers, "pictures_per_second": shown / median * 1e3}
+        for name in (*peers, DECODING, CACHED)
+        for median, workers in [min((t["median_ms"], n) for (other, n), t in timings.items() if other == name)]
     }
-    ratios = {own: {name: ratio(timings[name], timings[own]) for name in peers} for own in (DECODING, CACHED)}
-    return {"contenders": rows, "ratios": ratios}
+    ratios = {own: {name: ratio(rows[name], rows[own]) for name in peers} for own in (DECODING, CACHED)}
+    everything = [{"name": name, "workers": workers, **timing} for (name, workers), timing in timings.items()]
+    return {"contenders": rows, "ratios": ratios, "every_number_of_workers": everything}
 
 
-def ratio(slow: Timing, fast: Timing) -> dict[str, float]:
+def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
     """How many times as long `slow` takes: ratio of medians, and the range that single calls span."""
     return {
         "median": slow["median_ms"] / fast["median_ms"],

@@ -42,6 +42,8 @@ _ADJUST = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
 # Operations that leave a grey picture as it is.
 _COLOUR_ONLY = {2, 3}
 
+# Side in pixels from which several threads are faster than one.
+_LARGE = 64
 # Numbers of a view that a CPU works on at a time.
 _CACHED = 300_000
 
@@ -123,8 +125,8 @@ class TwoViews:
     def __call__(self, images: Tensor, index: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Both views of each picture.
 
-        On a CPU, pictures are worked on a few at a time, so that what is done to them stays in the processor's cache,
-        by as many threads as `torch.get_num_threads()` says.
+        On a CPU, pictures are worked on a few at a time, so that what is done to them stays in the processor's cache;
+        large ones by as many threads as `torch.get_num_threads()` says.
 
         Args:
             images: uint8 `[B, C, H, W]`; one channel, or three that are an expanded view of one, mean grey pictures,
@@ -153,7 +155,11 @@ class TwoViews:
             for rows in _parts(images, size):
                 jobs.append(partial(self._make, images[rows], draws[rows], result[rows]))
             results.append(result)
-        _do(jobs, torch.get_num_threads() if images.device.type == "cpu" else 1)
+        if images.device.type == "cpu":
+            _share(jobs, torch.get_num_threads(), alone=size < _LARGE)
+        else:
+            for job in jobs:
+                job()
         return results
 
     def _make(self, images: Tensor, draws: Draws, result: Tensor) -> None:
@@ -212,17 +218,27 @@ def _parts(images: Tensor, size: int) -> list[slice]:
     return [slice(*pair) for pair in pairwise(ends)]
 
 
-def _do(jobs: Sequence[Callable[[], None]], threads: int) -> None:
-    """Each thread does whole jobs: threads within each operation would wait for each other after every one."""
-    if threads == 1 or len(jobs) == 1:
-        for job in jobs:
-            job()
-        return
-    with ThreadPoolExecutor(min(threads, len(jobs)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for done in [pool.submit(job) for job in jobs]:
-            done.result()
-    # The number is each thread's own, but new threads take over the one set last.
-    torch.set_num_threads(threads)
+def _share(jobs: Sequence[Callable[[], None]], threads: int, alone: bool) -> None:
+    """Each thread does whole jobs: threads within each operation would wait for each other after every one.
+
+    Args:
+        jobs: what is to be done.
+        threads: how many share it;
+        alone: unless the calling one is to do it alone, since operations are so short that threads would stand in line
+            for the interpreter.
+    """
+    try:
+        if alone or threads == 1 or len(jobs) < 2:
+            torch.set_num_threads(1)
+            for job in jobs:
+                job()
+            return
+        with ThreadPoolExecutor(min(threads, len(jobs)), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for done in [pool.submit(job) for job in jobs]:
+                done.result()
+    finally:
+        # The number is each thread's own, but new threads take over the one set last.
+        torch.set_num_threads(threads)
 
 
 def _changed(
