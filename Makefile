@@ -58,7 +58,7 @@ test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; 
 	@$(ACTIVATE); GLOFND_TEST_CLUSTER=1 pytest tests/cluster --durations 5
 
 test-faults: setup ## Kills, full disks, damaged data and other faults, and 500 jobs at once for leaks; about eight minutes
-	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults --durations 10
+	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults $(PYTEST_ARGS) --durations 10
 
 audit: setup ## Known vulnerabilities (where a service answers) and licences of what is pinned
 	@$(ACTIVATE); python requirements/audit.py

@@ -20,7 +20,7 @@ from typing import IO, Any
 from glofnd.failures import BAD_INPUT
 from glofnd.lifetime import CALLER, identity
 
-__all__ = ["LOCK", "BusyError", "finished", "hold", "hold_or_exit", "left_by", "remove_parts"]
+__all__ = ["LOCK", "BusyError", "finished", "folders_of", "hold", "hold_or_exit", "left_by", "remove_parts"]
 
 LOCK = ".snakemake.lock"
 """File in each folder that is locked."""
@@ -33,6 +33,20 @@ class BusyError(RuntimeError):
     """Somebody else writes to a folder; the message names both."""
 
 
+def _opened(folder: Path, writing: bool) -> IO[str] | None:
+    """The lock file of a folder, made where there is none; to read, another user's will do as it is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError:
+        if writing:
+            return None
+    try:
+        return (folder / LOCK).open(encoding="utf-8")
+    except OSError:
+        return None
+
+
 def _locked(folder: Path, writing: bool) -> IO[str] | None:
     """The open lock file of a folder that is now locked, against everybody or, to read, against writers alone.
 
@@ -43,10 +57,7 @@ def _locked(folder: Path, writing: bool) -> IO[str] | None:
     Raises:
         BusyError: somebody else has locked it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a+", encoding="utf-8")
-    except OSError:
+    if (file := _opened(folder, writing)) is None:
         return None
     try:
         fcntl.flock(file, (fcntl.LOCK_EX if writing else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -152,15 +163,29 @@ def hold(folders: Mapping[Path, bool], local: bool, patience: float = _PATIENCE_
         _keep(file, folders[folder])
 
 
+def folders_of(jobs: Iterable[Any], paths: Mapping[str, str]) -> dict[Path, bool]:
+    """The folders that jobs need for themselves: the results, and of fetched files and shards those that they touch.
+
+    Args:
+        jobs: of Snakemake.
+        paths: of the config.
+
+    Returns:
+        Folder -> whether it is written to.
+    """
+    shared = tuple(f"{paths[name].rstrip('/')}/" for name in ("raw", "shards"))
+    folders = {Path(paths["results"]): True}
+    for job in jobs:
+        for files, writing in ((job.input, False), (job.output, True)):
+            for folder in {Path(file).parent for file in files if file.startswith(shared)}:
+                folders[folder] = folders.get(folder, False) or writing
+    return folders
+
+
 def hold_or_exit(workflow: Any, paths: Mapping[str, str]) -> None:
     """`hold` for the jobs that a Snakemake is about to start, one line on stderr where it cannot: for its `onstart`."""
-    rules = {job.rule.name for job in workflow.dag.needrun_jobs()}
-    written = {"results": True, "shards": "shard" in rules, "raw": "fetch" in rules}
-    folders: dict[Path, bool] = {}
-    for name, writing in written.items():
-        folders[Path(paths[name])] = folders.get(Path(paths[name]), False) or writing
     try:
-        hold(folders, workflow.local_exec)
+        hold(folders_of(workflow.dag.needrun_jobs(), paths), workflow.local_exec)
     except BusyError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None

@@ -19,7 +19,7 @@ from glofnd.files import none_from_the_future
 from glofnd.lifetime import end_with_caller
 from glofnd.pretraining.loop import pretrain
 from glofnd.pretraining.preemption import EXIT_CODE, Preempted, stop_at_once
-from glofnd.pretraining.team import LOST_RANK, is_lost, join
+from glofnd.pretraining.team import LOST_RANK, Team, is_lost, join
 from glofnd.registry import EXECUTION, TRAINING
 from glofnd.run_config import parse_run_config, why_not
 
@@ -57,6 +57,7 @@ def main() -> None:
     end_with_caller()
     arguments = _parser().parse_args()
     who = ""
+    team = Team()
     try:
         config = _config(arguments)
         team = join(config["training"].get("device", TRAINING["device"]["default"]))
@@ -76,6 +77,8 @@ def main() -> None:
         print(f"error{who}: another rank is gone ({str(error).splitlines()[0]})", file=sys.stderr, flush=True)
         # The process group would wait for the rank that is gone.
         os._exit(LOST_RANK)
+    finally:
+        team.silence()
     team.close()
 
 

@@ -107,10 +107,14 @@ class Team:
             self._pulse.wait(barrier.is_completed)
             barrier.wait()
 
-    def close(self) -> None:
-        """Part, at the end of the process."""
+    def silence(self) -> None:
+        """Give no more signs of life, however the process ends."""
         if self._pulse is not None:
             self._pulse.close()
+
+    def close(self) -> None:
+        """Part, at the end of a process that has done its work."""
+        if self.ranks is not None:
             dist.destroy_process_group()
 
 

@@ -135,7 +135,8 @@ def test_offsets_point_at_the_pictures(cc3m):
     train = built(cc3m, "train", "cc3m")[1]
     assert len(train.payloads) == 5
     member = train.payloads[4]
-    assert picture_bytes(member) == picture(4) and member_name(member) == f"{cc3m / '00001.tar'}: member '000010001.jpg'"
+    assert picture_bytes(member) == picture(4)
+    assert member_name(member) == f"{cc3m / '00001.tar'}: member '000010001.jpg'"
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,6 @@ class Launched:
         return [int(number) for path in lists for number in path.read_text().split()]
 
     def ended(self):
-        """Exit code and messages; it must end within a minute."""
-        _, messages = self.process.communicate(timeout=60)
+        """Exit code and messages; it must end within minutes."""
+        _, messages = self.process.communicate(timeout=180)
         return self.process.returncode, messages

@@ -30,17 +30,17 @@ def test_a_rank_without_a_sign_of_life_is_named():
     began = time.monotonic()
     with pytest.raises(LostRankError, match=r"^rank 1 has given no sign of life for 1 s$") as lost:
         Pulse(Counters(), 0, 2, silence=1).wait(never)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert is_lost(lost.value)
 
 
 def test_one_that_is_alive_is_waited_for():
     store, ready = Counters(), threading.Event()
-    Pulse(store, 1, 2, silence=0.4)
-    threading.Timer(1.5, ready.set).start()
+    Pulse(store, 1, 2, silence=1)
+    threading.Timer(2.5, ready.set).start()
     began = time.monotonic()
-    Pulse(store, 0, 2, silence=0.4).wait(ready.is_set)
-    assert 1.4 < time.monotonic() - began < 5
+    Pulse(store, 0, 2, silence=1).wait(ready.is_set)
+    assert time.monotonic() - began > 2
 
 
 def test_but_not_for_ever():
