@@ -83,14 +83,16 @@ def allowed(file: Path) -> dict[tuple[str, str], str]:
 
 def licence(package: Distribution) -> str:
     """What a package says of its licence: the expression, else its classifiers, else the beginning of the text."""
-    if expression := package.metadata["License-Expression"]:
-        return str(expression)
-    classifiers = [text for text in package.metadata.get_all("Classifier") or [] if text.startswith("License :: ")]
+    # What is missing is None or a KeyError, depending on which packages are loaded; an empty list is one thing.
+    said = {key: package.metadata.get_all(key) or [] for key in ("License-Expression", "Classifier", "License")}
+    if said["License-Expression"]:
+        return str(said["License-Expression"][0])
+    classifiers = [text for text in said["Classifier"] if text.startswith("License :: ")]
     named = [text.rsplit(" :: ", 1)[-1] for text in classifiers if text.count(" :: ") > 1]
     if named:
         return ", ".join(named)
     files = [file for file in package.files or [] if re.match(r"LICEN[CS]E(\.\w+)?$|COPYING", file.name, re.IGNORECASE)]
-    for text in (package.metadata["License"], *map(_text, files)):
+    for text in (*said["License"], *map(_text, files)):
         if text and text != "UNKNOWN":
             return "MIT" if _MIT in text else text.strip().splitlines()[0]
     return "none stated"

@@ -39,7 +39,11 @@ def holder(
     environment.pop(CALLER, None)
     command = [sys.executable, "-c", HOLDER, str(folder), how, str(job), str(stays), ends]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None and process.stdout.readline()
+    assert process.stdout is not None
+    started = Path(f"/proc/{process.stdout.readline().strip()}/environ")
+    # For a moment after its start a program seems to have no environment.
+    while job and not started.read_bytes():
+        time.sleep(0.01)
     return process
 
 
