@@ -6,9 +6,11 @@ import difflib
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from evaluation.registry import EVALUATIONS, PAPER_EPOCHS, required
+from evaluation.registry import EVALUATIONS as _SCHEMAS
+from evaluation.registry import PAPER_EPOCHS, required
+from glofnd.parameters import Range, parameters
 from glofnd.registry import load
 
 __all__ = [
@@ -27,117 +29,103 @@ __all__ = [
     "parse_tasks",
 ]
 
-METRICS = ("top1", "mean-per-class")
+Metric = Annotated[Literal["top1", "mean-per-class"], "main score of the data set; what is chosen is chosen by it"]
+Fractions = Annotated[tuple[float, ...], Range(gt=0, le=1), "shares of the training labels, stratified by class"]
 
 
 class TaskError(ValueError):
     """A task that cannot be run; the message names the key and the valid choices."""
 
 
-def _one_of(key: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise TaskError(f"{key}: {value!r} is not one of {', '.join(choices)}")
+@dataclass(frozen=True)
+class Task:
+    """Base of all tasks: lists become tuples, and every parameter is held against its range and choices."""
 
+    def __post_init__(self) -> None:
+        kind: Any = type(self)
+        for name, parameter in parameters(kind).items():
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+            try:
+                parameter.check(value)
+            except ValueError as error:
+                raise TaskError(str(error)) from None
+            if isinstance(value, list | tuple) and not value:
+                raise TaskError(f"{name} must not be empty")
 
-def _check_fractions(fractions: tuple[float, ...], **per_fraction: tuple[int, ...]) -> None:
-    """Shares of the labels, and what needs one positive number for each."""
-    if not fractions:
-        raise TaskError("fractions: needs at least one share of the labels")
-    if not all(0 < fraction <= 1 for fraction in fractions):
-        raise TaskError(f"fractions: each must be in (0, 1], got {list(fractions)}")
-    if len(set(fractions)) != len(fractions):
-        raise TaskError(f"fractions: {list(fractions)} names one twice")
-    for key, values in per_fraction.items():
-        if len(values) < len(fractions) or min(values) < 1:
-            raise TaskError(f"{key}: needs one positive number per fraction ({len(fractions)})")
+    def _one_per_fraction(self, *names: str) -> None:
+        """Cut each of the named lists to the length of `fractions`."""
+        fractions: tuple[float, ...] = getattr(self, "fractions")  # noqa: B009
+        if len(set(fractions)) != len(fractions):
+            raise TaskError(f"fractions names one twice: {list(fractions)}")
+        for name in names:
+            values = getattr(self, name)
+            if len(values) < len(fractions):
+                raise TaskError(f"{name} needs one number per fraction ({len(fractions)}), has {len(values)}")
+            object.__setattr__(self, name, values[: len(fractions)])
 
 
 @dataclass(frozen=True)
-class SplitTask:
-    """Classification: fit on split `train`, test on split `test`.
+class SplitTask(Task):
+    """Classification: fit on split `train`, test on split `test`."""
 
-    Attributes:
-        dataset: data set id.
-        train, test: splits.
-        label: label field to predict.
-        metric: the data set's usual score, `top1` or `mean-per-class`; what is chosen is chosen by it.
-    """
-
-    dataset: str
-    train: str = "train"
-    test: str = "test"
-    label: str = "label"
-    metric: str = "top1"
+    dataset: Annotated[str, "data set"]
+    train: Annotated[str, "split that is trained on"] = "train"
+    test: Annotated[str, "split that is tested on"] = "test"
+    label: Annotated[str, "label field to predict"] = "label"
+    metric: Metric = "top1"
 
     def __post_init__(self) -> None:
-        _one_of("metric", self.metric, METRICS)
+        super().__post_init__()
         if self.train == self.test:
-            raise TaskError(f"test: {self.test!r} is the split that is trained on; a test sample must not be seen")
+            raise TaskError(f"test {self.test!r} is the split that is trained on; a test sample must not be seen")
 
 
 @dataclass(frozen=True)
 class ProbeTask(SplitTask):
-    """Classification on frozen features, tested once.
+    """Classification on frozen features, tested once."""
 
-    Attributes:
-        together: label field whose equal samples never stand on both sides of a validation fold (the concept, where one
-            is drawn by several vendors and the test set has other concepts); `None` for none.
-    """
-
-    together: str | None = None
+    together: Annotated[str | None, "label field whose equal samples stay on one side of a validation fold"] = None
 
 
 @dataclass(frozen=True)
 class LinearTask(ProbeTask):
-    """Linear probe with few labels.
+    """Linear probe with all and with few labels."""
 
-    Attributes:
-        fractions: shares of the training labels, each in (0, 1].
-        draws: random subsets per fraction, averaged; all labels need one.
-    """
-
-    fractions: tuple[float, ...] = (1, 0.1, 0.01, 0.001)
-    draws: tuple[int, ...] = (1, 2, 5, 10)
+    fractions: Fractions = (1, 0.1, 0.01, 0.001)
+    draws: Annotated[tuple[int, ...], Range(ge=1), "random subsets per fraction, averaged"] = (1, 2, 5, 10)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "fractions", tuple(self.fractions))
-        object.__setattr__(self, "draws", tuple(self.draws[: len(self.fractions)]))
-        _check_fractions(self.fractions, draws=self.draws)
+        self._one_per_fraction("draws")
 
 
 @dataclass(frozen=True)
 class TransferTask(ProbeTask):
-    """Logistic regression on another data set, all labels (METHOD: the transfer protocol)."""
+    """Logistic regression on another data set, all labels."""
 
 
 @dataclass(frozen=True)
 class LinearPaperTask(SplitTask):
-    """The paper's linear evaluation, which picks the best epoch on the test set.
+    """The paper's linear evaluation, which picks the best epoch on the test set."""
 
-    Attributes:
-        fractions: shares of the training labels, each in (0, 1].
-        epochs: one number per fraction; `None` takes the paper's.
-    """
-
-    fractions: tuple[float, ...] = (1, 0.1, 0.01, 0.001)
-    epochs: tuple[int, ...] | None = None
+    fractions: Fractions = (1, 0.1, 0.01, 0.001)
+    epochs: Annotated[tuple[int, ...] | None, Range(ge=1), "one number per fraction; null takes the paper's"] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "fractions", tuple(self.fractions))
-        object.__setattr__(self, "epochs", None if self.epochs is None else tuple(self.epochs))
-        strange = [fraction for fraction in self.fractions if self.epochs is None and fraction not in PAPER_EPOCHS]
+        if self.epochs is not None:
+            return self._one_per_fraction("epochs")
+        strange = [fraction for fraction in self.fractions if fraction not in PAPER_EPOCHS]
         if strange:
             known = ", ".join(f"{fraction:g}" for fraction in PAPER_EPOCHS)
             raise TaskError(f"epochs: the paper has none for fraction {strange[0]:g} (it has {known}); give them")
-        _check_fractions(self.fractions, epochs=self.epochs_of())
+        return self._one_per_fraction()
 
     def epochs_of(self) -> tuple[int, ...]:
         """Epochs of every fraction."""
-        if self.epochs is None:
-            return tuple(PAPER_EPOCHS[fraction] for fraction in self.fractions)
-        return self.epochs[: len(self.fractions)]
+        return self.epochs or tuple(PAPER_EPOCHS[fraction] for fraction in self.fractions)
 
 
 @dataclass(frozen=True)
@@ -147,94 +135,55 @@ class TransferPaperTask(SplitTask):
 
 @dataclass(frozen=True)
 class FineTuningTask(SplitTask):
-    """Encoder and linear layer trained together.
+    """Encoder and linear layer trained together."""
 
-    Attributes:
-        fractions: shares of the training labels, each in (0, 1].
-        draws: random subsets per fraction, averaged.
-        epochs: one number per fraction.
-        learning_rates: to choose from on training labels; of too few labels to choose on, the middle one is taken.
-        batch_size: most pictures of a step.
-    """
-
-    fractions: tuple[float, ...] = (1, 0.1, 0.01)
-    draws: tuple[int, ...] = (1, 1, 1)
-    epochs: tuple[int, ...] = (20, 40, 100)
-    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03)
-    batch_size: int = 256
+    fractions: Fractions = (1, 0.1, 0.01)
+    draws: Annotated[tuple[int, ...], Range(ge=1), "random subsets per fraction, averaged"] = (1, 1, 1)
+    epochs: Annotated[tuple[int, ...], Range(ge=1), "one number per fraction"] = (20, 40, 100)
+    learning_rates: Annotated[
+        tuple[float, ...], Range(gt=0), "to choose from on training labels; the middle one where there are too few"
+    ] = (0.0003, 0.001, 0.003, 0.01, 0.03)
+    batch_size: Annotated[int, Range(ge=2), "most pictures of a step"] = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "fractions", tuple(self.fractions))
-        for key in ("draws", "epochs"):
-            object.__setattr__(self, key, tuple(getattr(self, key)[: len(self.fractions)]))
-        object.__setattr__(self, "learning_rates", tuple(self.learning_rates))
-        _check_fractions(self.fractions, draws=self.draws, epochs=self.epochs)
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise TaskError(f"learning_rates: needs positive numbers, got {list(self.learning_rates)}")
-        if self.batch_size < 2:
-            raise TaskError(f"batch_size: must be at least 2, got {self.batch_size}")
+        self._one_per_fraction("draws", "epochs")
 
 
 @dataclass(frozen=True)
-class ZeroShotTask:
-    """Classification by the text tower alone.
+class ZeroShotTask(Task):
+    """Classification by the text tower alone."""
 
-    Attributes:
-        label: label field whose class names fill the prompts.
-        templates: name of a file in `evaluation/templates`, without `.txt`.
-        among: `present` offers the classes that the split has, `all` every class of the field.
-    """
-
-    dataset: str
-    split: str = "test"
-    label: str = "label"
-    templates: str = "plain"
-    among: str = "present"
-    metric: str = "top1"
-
-    def __post_init__(self) -> None:
-        _one_of("metric", self.metric, METRICS)
-        _one_of("among", self.among, ("present", "all"))
+    dataset: Annotated[str, "data set"]
+    split: Annotated[str, "split that is tested on"] = "test"
+    label: Annotated[str, "label field whose class names fill the prompts"] = "label"
+    templates: Annotated[str, "file of prompts in evaluation/templates, without .txt"] = "plain"
+    among: Annotated[Literal["present", "all"], "classes to choose from: those the split has, or all of the field"] = (
+        "present"
+    )
+    metric: Metric = "top1"
 
 
 @dataclass(frozen=True)
-class RetrievalTask:
-    """Retrieval between pictures and captions; `ks` are the ranks of recall."""
+class RetrievalTask(Task):
+    """Retrieval between pictures and captions, both ways."""
 
-    dataset: str
-    split: str = "test"
-    ks: tuple[int, ...] = (1, 5, 10)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ks", tuple(self.ks))
-        if not self.ks or min(self.ks) < 1:
-            raise TaskError(f"ks: needs positive ranks, got {list(self.ks)}")
+    dataset: Annotated[str, "data set"]
+    split: Annotated[str, "split that is tested on"] = "test"
+    ks: Annotated[tuple[int, ...], Range(ge=1), "ranks of recall"] = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class DiscoveryTask:
-    """False negatives found in the training split.
+class DiscoveryTask(Task):
+    """False negatives found in the training split."""
 
-    Attributes:
-        alpha: share that each anchor drops by its exact quantile, where a run has no alpha of its own (a baseline, the
-            oracle, no detector); `None` takes the share of false negatives.
-        anchors: anchors in the gallery.
-        found: finds shown for each.
-    """
-
-    dataset: str
-    split: str = "train"
-    alpha: float | None = None
-    anchors: int = 12
-    found: int = 8
-
-    def __post_init__(self) -> None:
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise TaskError(f"alpha: must be a share strictly between 0 and 1, got {self.alpha}")
-        for key in ("anchors", "found"):
-            if getattr(self, key) < 1:
-                raise TaskError(f"{key}: must be at least 1, got {getattr(self, key)}")
+    dataset: Annotated[str, "data set"]
+    split: Annotated[str, "split that is trained on"] = "train"
+    alpha: Annotated[
+        float | None, Range(gt=0, lt=1), "share dropped by exact quantiles where a run has no alpha; null: base rate"
+    ] = None
+    anchors: Annotated[int, Range(ge=1), "anchors in the gallery"] = 12
+    found: Annotated[int, Range(ge=1), "finds shown for each anchor"] = 8
 
 
 def _right_type(value: object, schema: dict[str, Any]) -> bool:
@@ -253,7 +202,7 @@ def parse_task(evaluation: str, value: object) -> Any:
     Raises:
         TaskError: naming the key that is unknown, missing or wrong, and the nearest valid one.
     """
-    entry = EVALUATIONS[evaluation]
+    entry = _SCHEMAS[evaluation]
     if not isinstance(value, dict):
         raise TaskError(f"{evaluation}: a task is a JSON object, got {type(value).__name__}")
     for key, given in value.items():
@@ -266,7 +215,7 @@ def parse_task(evaluation: str, value: object) -> Any:
     missing = [key for key in required(evaluation) if key not in value]
     if missing:
         raise TaskError(f"{evaluation}: key {missing[0]!r} is missing")
-    kind = load(entry)
+    kind: Any = load(entry)
     return kind(**{field.name: value[field.name] for field in fields(kind) if field.name in value})
 
 
