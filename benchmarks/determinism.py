@@ -58,7 +58,6 @@ TRAININGS = {
     "workers 2, fp32": Case("fp32", {**FP32, "workers": 2}),
     "threads 2, fp32": Case("fp32", {**FP32, "threads": 2}),
     "threads 2, bf16": Case("bf16", {"threads": 2}),
-    "channels first, fp32": Case("fp32", {**FP32, "channels_last": False}),
     "processes 2, fp32": Case("fp32", FP32, processes=2),
     "AVX2 instead of the best, fp32": Case("fp32", FP32, environment=AVX2),
     "oneDNN without bf16 instructions, bf16": Case("bf16", environment={"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),

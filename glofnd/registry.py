@@ -136,15 +136,12 @@ _RESNET: dict[str, Schema] = {
     "projector_dim": _integer(128, minimum=2, maximum=2**20),
 }
 
-# Its blocks are made of quarters.
-_BOTTLENECK = {**_RESNET, "width": {**_RESNET["width"], "minimum": 4, "multipleOf": 4}}
-
 ENCODERS: dict[str, Entry] = {
-    "resnet10": Entry("glofnd.encoders.unimodal:resnet10", _RESNET, ("unimodal",)),
-    "resnet18": Entry("glofnd.encoders.unimodal:resnet18", _RESNET, ("unimodal",)),
-    "resnet50": Entry("glofnd.encoders.unimodal:resnet50", _BOTTLENECK, ("unimodal",)),
+    "resnet10": Entry("glofnd.encoders:ResNet10", _RESNET, ("unimodal",)),
+    "resnet18": Entry("glofnd.encoders:ResNet18", _RESNET, ("unimodal",)),
+    "resnet50": Entry("glofnd.encoders:ResNet50", _RESNET, ("unimodal",)),
     "open-clip": Entry(
-        "glofnd.encoders.bimodal:open_clip_model",
+        "glofnd.encoders:OpenCLIP",
         {"model": {"type": "string", "default": "glofnd-tiny", "minLength": 1}},
         ("bimodal",),
     ),
@@ -158,7 +155,6 @@ TRAINING: dict[str, Schema] = {
     "weight_decay": _number(0.0001, minimum=0),
     "warmup_epochs": _number(1, minimum=0),
     "precision": _choice("bf16", "fp32", "bf16"),
-    "channels_last": {"type": "boolean", "default": True},
     "device": _choice("auto", "auto", "cpu", "cuda"),
     "threads": _integer(1, minimum=1, maximum=4096),
     "workers": _integer(0, maximum=4096),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise, permutations
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from glofnd.colour import (
 )
 from glofnd.counter_random import uniform
 from glofnd.crops import ATTEMPTS, crop_boxes, resample
+from glofnd.parameters import Range, checked
 
 __all__ = ["TwoViews"]
 
@@ -48,23 +50,13 @@ _LARGE = 64
 _CACHED = 300_000
 
 Draws = npt.NDArray[np.float64]
+Interval = tuple[float, float]
 
 
 class TwoViews:
     """Random resized crop, flip, colour jitter, grayscale and blur.
 
-    Args:
-        size: side of a view in pixels; `None` keeps the picture's height.
-        crop_scale: range of a crop's share of the picture's area.
-        crop_ratio: range of a crop's aspect ratio, width / height.
-        flip: probability of a mirrored view.
-        brightness, contrast, saturation: factors are uniform in [max(0, 1 - x), 1 + x]; 0 switches one off.
-        hue: shift uniform in [-x, x] of a full circle, x at most 0.5.
-        jitter_probability: of the four adjustments above, which come in random order.
-        grayscale: probability of a grey view.
-        blur_probability: of Gaussian blur, with a kernel of a tenth of `size`.
-        blur_sigma: range of the blur's standard deviation in pixels.
-        seed: of the run.
+    Its seed is the run's. Draws are uniform; the four adjustments of colour come in random order.
 
     Raises:
         ValueError: naming a parameter that is out of range.
@@ -77,44 +69,26 @@ class TwoViews:
         torch.Size([4, 3, 32, 32])
     """
 
+    @checked
     def __init__(
         self,
-        size: int | None = None,
-        crop_scale: tuple[float, float] = (0.2, 1.0),
-        crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-        brightness: float = 0.4,
-        contrast: float = 0.4,
-        saturation: float = 0.2,
-        hue: float = 0.1,
-        jitter_probability: float = 0.8,
-        grayscale: float = 0.2,
-        blur_probability: float = 0.0,
-        blur_sigma: tuple[float, float] = (0.1, 2.0),
+        size: Annotated[int | None, Range(ge=8, le=4096), "side in pixels; null keeps the picture's height"] = None,
+        crop_scale: Annotated[Interval, Range(gt=0, le=1), "a crop's share of the picture's area"] = (0.2, 1.0),
+        crop_ratio: Annotated[Interval, Range(gt=0), "a crop's width / height"] = (3 / 4, 4 / 3),
+        flip: Annotated[float, Range(ge=0, le=1), "probability of a mirrored view"] = 0.5,
+        brightness: Annotated[float, Range(ge=0, le=100), "factor in [max(0, 1 - x), 1 + x]; 0: off"] = 0.4,
+        contrast: Annotated[float, Range(ge=0, le=100), "likewise"] = 0.4,
+        saturation: Annotated[float, Range(ge=0, le=100), "likewise"] = 0.2,
+        hue: Annotated[float, Range(ge=0, le=0.5), "shift in [-x, x] of a full circle"] = 0.1,
+        jitter_probability: Annotated[float, Range(ge=0, le=1), "of the four adjustments above"] = 0.8,
+        grayscale: Annotated[float, Range(ge=0, le=1), "probability of a grey view"] = 0.2,
+        blur_probability: Annotated[float, Range(ge=0, le=1), "of a Gaussian blur, kernel a tenth of size"] = 0.0,
+        blur_sigma: Annotated[Interval, Range(ge=0.01, le=1000), "its standard deviation in pixels"] = (0.1, 2.0),
         seed: int = 0,
     ) -> None:
-        ranges = {"crop_scale": crop_scale, "crop_ratio": crop_ratio, "blur_sigma": blur_sigma}
-        for name, (low, high) in ranges.items():
-            if not 0 < low <= high:
-                raise ValueError(f"views.{name}: [{low}, {high}] is no range of positive numbers")
-        if size is not None and size < 1:
-            raise ValueError(f"views.size: {size} is no number of pixels")
-        if crop_scale[1] > 1:
-            raise ValueError(f"views.crop_scale: {crop_scale[1]} is more than the whole picture")
-        shares = {
-            "flip": flip,
-            "jitter_probability": jitter_probability,
-            "grayscale": grayscale,
-            "blur_probability": blur_probability,
-        }
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
-                raise ValueError(f"views.{name}: {share} is no probability")
-        for name, strength in {"brightness": brightness, "contrast": contrast, "saturation": saturation}.items():
-            if strength < 0:
-                raise ValueError(f"views.{name}: {strength} is negative")
-        if not 0 <= hue <= 0.5:
-            raise ValueError(f"views.hue: {hue} is outside [0, 0.5]")
+        for name, (low, high) in {"crop_scale": crop_scale, "crop_ratio": crop_ratio, "blur_sigma": blur_sigma}.items():
+            if low > high:
+                raise ValueError(f"{name}: [{low}, {high}] is no range; the lower bound comes first")
         self.size, self.seed = size, seed
         self.crop_scale, self.crop_ratio, self.flip = crop_scale, crop_ratio, flip
         self.jitter_probability, self.grayscale = jitter_probability, grayscale

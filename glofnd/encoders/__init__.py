@@ -1,4 +1,4 @@
-"""Image and text towers."""
+"""Image and text encoders. A new one is a class with the interface of `Model` and a line in `ENCODERS`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from typing import Any
 import torch
 
 from glofnd.checkpoint import config_of, read
+from glofnd.encoders.clip import OpenCLIP
 from glofnd.encoders.model import Model
-from glofnd.registry import ENCODERS, load
+from glofnd.encoders.resnet import ResNet10, ResNet18, ResNet50
 
-__all__ = ["Model", "build_model", "load_model"]
+__all__ = ["ENCODERS", "Model", "OpenCLIP", "ResNet10", "ResNet18", "ResNet50", "build_model", "load_model"]
+
+ENCODERS: dict[str, type[Model]] = {
+    "resnet10": ResNet10,
+    "resnet18": ResNet18,
+    "resnet50": ResNet50,
+    "open-clip": OpenCLIP,
+}
+"""Name in a config -> class. Its `modality` says whether it has a text tower."""
 
 
 def build_model(run_config: dict[str, Any]) -> Model:
-    """The untrained model of a run; its weights are set by the run's seed alone."""
+    """The untrained model of a run, channels last; its weights are set by the run's seed alone."""
     parameters = dict(run_config["encoder"])
     name = parameters.pop("name")
     with torch.random.fork_rng():
         torch.manual_seed(run_config["seed"])
-        model: Model = load(ENCODERS[name])(**parameters)
-    return model
+        model = ENCODERS[name](**parameters)
+    return model.to(memory_format=torch.channels_last)
 
 
 def load_model(checkpoint: str | os.PathLike[str]) -> Model:
@@ -29,4 +38,4 @@ def load_model(checkpoint: str | os.PathLike[str]) -> Model:
     state = read(checkpoint)
     model = build_model(config_of(state))
     model.load_state_dict(state["model"])
-    return model.to(memory_format=torch.channels_last).eval()
+    return model.eval()

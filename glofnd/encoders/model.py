@@ -1,8 +1,8 @@
-"""What pretraining and evaluation see of a model, whatever its towers."""
+"""The interface of a model for pretraining and evaluation, whatever its towers."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ class Model(nn.Module):
     Shapes:
         pictures are [B, 3, H, W]; `features` [B, F] is what is frozen and evaluated, `project` [B, D] what the
         objective sees (not normalised).
+
+    Args:
+        mean, std: of the pictures, per channel, in [0, 1].
     """
 
     modality: Literal["unimodal", "bimodal"]
@@ -48,3 +51,16 @@ class Model(nn.Module):
     def embed_text(self, captions: list[str]) -> Tensor:
         """Embedding of captions in the space of the objective, [B, D]."""
         raise TypeError(f"{type(self).__name__} has no text tower")
+
+    def forward(self, first: Tensor, second: Any) -> tuple[Tensor, Tensor]:
+        """The two embeddings that an objective contrasts, each [B, D].
+
+        Args:
+            first: views in [0, 1], [B, 3, H, W].
+            second: another view of each picture (unimodal), or its caption (bimodal, list[str]).
+        """
+        if self.modality == "bimodal":
+            return self.project(self.normalise(first)), self.embed_text(second)
+        # One pass, so that batch normalisation sees all 2B pictures.
+        both = self.project(self.normalise(torch.cat([first, second])))
+        return both[: len(first)], both[len(first) :]

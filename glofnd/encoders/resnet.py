@@ -1,18 +1,30 @@
-"""Residual networks of any width, from torchvision's blocks, with a stem for small pictures.
+"""Residual networks with a projector, for SimCLR-style pretraining.
 
-torchvision fixes the first width at 64; a width of 16 on 32-pixel pictures is what two CPU cores can train in minutes.
+The blocks are torchvision's. Its `ResNet` fixes the first width at 64 and the stem at 7x7; a width of 16 on 32-pixel
+pictures is what two CPU cores can train in minutes, so the stages are put together here.
 """
 
 from __future__ import annotations
+
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-__all__ = ["ResNet"]
+from glofnd.encoders.model import Model
+from glofnd.parameters import Range, checked
+
+__all__ = ["Backbone", "ResNet10", "ResNet18", "ResNet50"]
+
+Stem = Literal["imagenet", "small", "strided", "pooled"]
+
+# The same for every data set: the first batch norm absorbs the rest, and no statistics can leak from a test set.
+_MEAN = (0.5, 0.5, 0.5)
+_STD = (0.25, 0.25, 0.25)
 
 
-def _stem(kind: str, width: int) -> nn.Sequential:
+def _stem(kind: Stem, width: int) -> nn.Sequential:
     kernel = 7 if kind == "imagenet" else 3
     stride = 2 if kind in ("imagenet", "strided") else 1
     layers: list[nn.Module] = [
@@ -27,45 +39,40 @@ def _stem(kind: str, width: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class ResNet(nn.Module):
+class Backbone(nn.Module):
     """He et al. 2016, with the last batch norm of every residual branch initialised to zero (Goyal et al. 2017).
 
     Args:
         block: torchvision's residual block.
         layers: blocks per stage.
         width: channels of the first stage; each later stage doubles them.
-        stem: `imagenet` (7x7 stride 2 and max-pool), `small` (3x3), `strided` (3x3 stride 2), `pooled` (3x3 and 2x2
-            max-pool).
+        stem: see `ResNet18`.
 
     Shapes:
         [B, 3, H, W] normalised floats -> [B, `features`].
     """
 
-    def __init__(self, block: type[BasicBlock] | type[Bottleneck], layers: list[int], width: int, stem: str) -> None:
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], layers: tuple[int, ...], width: int, stem: Stem
+    ) -> None:
         super().__init__()
-        if block is Bottleneck and width % 4 != 0:
-            raise ValueError(f"width must be a multiple of 4, got {width}")
         self.stem = _stem(stem, width)
         stages: list[nn.Module] = []
         inputs = width
         for depth, blocks in enumerate(layers):
-            planes, stride = width * 2**depth, 1 if depth == 0 else 2
+            planes = width * 2**depth
+            outputs = planes * block.expansion
             stage: list[nn.Module] = []
             for position in range(blocks):
-                step = stride if position == 0 else 1
+                stride = 2 if depth > 0 and position == 0 else 1
                 shortcut: nn.Module | None = None
-                if step != 1 or inputs != planes * block.expansion:
-                    shortcut = nn.Sequential(
-                        conv1x1(inputs, planes * block.expansion, step), nn.BatchNorm2d(planes * block.expansion)
-                    )
-                stage.append(block(inputs, planes, step, shortcut))
-                inputs = planes * block.expansion
+                if stride != 1 or inputs != outputs:
+                    shortcut = nn.Sequential(conv1x1(inputs, outputs, stride), nn.BatchNorm2d(outputs))
+                stage.append(block(inputs, planes, stride, shortcut))
+                inputs = outputs
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
         self.features = inputs
-        self._initialise()
-
-    def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -78,3 +85,56 @@ class ResNet(nn.Module):
         """Global average of the last stage, [B, `features`]."""
         maps: Tensor = self.stages(self.stem(images))
         return torch.mean(maps, dim=(2, 3))
+
+
+class ResNet18(Model):
+    """ResNet-18 shape of any width, and the paper's projector, Linear-BN-ReLU-Linear-BN (no affine).
+
+    Stems: `imagenet` (7x7 stride 2 and max-pool), `small` (3x3), `strided` (3x3 stride 2), `pooled` (3x3 and 2x2
+    max-pool).
+    """
+
+    modality = "unimodal"
+    block: type[BasicBlock] | type[Bottleneck] = BasicBlock
+    layers: tuple[int, ...] = (2, 2, 2, 2)
+
+    @checked
+    def __init__(
+        self,
+        width: Annotated[int, Range(ge=1, le=4096), "channels of the first stage"] = 64,
+        stem: Annotated[Stem, "first layers"] = "imagenet",
+        projector_hidden: Annotated[int, Range(ge=1, le=2**20), "width of the projector"] = 2048,
+        projector_dim: Annotated[int, Range(ge=2, le=2**20), "dimension of the embedding"] = 128,
+    ) -> None:
+        super().__init__(_MEAN, _STD)
+        self.backbone = Backbone(self.block, self.layers, width, stem)
+        self.projector = nn.Sequential(
+            nn.Linear(self.backbone.features, projector_hidden, bias=False),
+            nn.BatchNorm1d(projector_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(projector_hidden, projector_dim, bias=False),
+            nn.BatchNorm1d(projector_dim, affine=False),
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """Backbone output before the projector, [B, F]."""
+        out: Tensor = self.backbone(images)
+        return out
+
+    def project(self, images: Tensor) -> Tensor:
+        """Projector output, [B, D]."""
+        out: Tensor = self.projector(self.backbone(images))
+        return out
+
+
+class ResNet10(ResNet18):
+    """ResNet-18 with one block per stage instead of two."""
+
+    layers = (1, 1, 1, 1)
+
+
+class ResNet50(ResNet18):
+    """ResNet-50 shape of any width; width 64 with the `imagenet` stem is the paper's encoder."""
+
+    block = Bottleneck
+    layers = (3, 4, 6, 3)

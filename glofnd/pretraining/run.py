@@ -115,8 +115,7 @@ class Run:
             cache_bytes=_CACHE_BYTES // team.local_size,
             verify=team.local_rank == 0,
         )
-        layout = torch.channels_last if self.training["channels_last"] else torch.contiguous_format
-        self.model = build_model(config).to(self.device).to(memory_format=layout).train()
+        self.model = build_model(config).to(self.device).train()
         if team.ranks is not None:
             synchronise(self.model, team.ranks)
         self.objective = objective_of(config, self.stream.indices).to(self.device).train()

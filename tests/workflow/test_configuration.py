@@ -290,13 +290,15 @@ def test_texts_of_the_command_line_are_read_as_what_the_schema_wants(config: dic
     config["seeds"] = ["4", "5"]
     config["experiments"]["emoji"] = "false"
     fashion = config["experiments"]["fashion-mnist"]
-    fashion["training"] |= {"epochs": "30", "lr": "1e-2", "channels_last": "false"}
+    fashion["training"] |= {"epochs": "30", "lr": "1e-2"}
     fashion["detectors"]["glofnd"]["clip"] = "null"
+    fashion["detectors"]["glofnd"]["normalize_gradient"] = "false"
     fashion["evaluations"]["linear"][0]["fractions"] = ["1", "0.5"]
     resolved = resolve(config)
     fashion = resolved["experiments"]["fashion-mnist"]
     assert resolved["seeds"] == [4, 5] and list(resolved["experiments"]) == ["fashion-mnist"]
-    assert fashion["training"]["epochs"] == 30 and fashion["training"]["channels_last"] is False
+    assert fashion["training"]["epochs"] == 30
+    assert fashion["detectors"]["glofnd"]["normalize_gradient"] is False
     assert fashion["training"]["lr"] == 0.01 and fashion["detectors"]["glofnd"]["clip"] is None
     assert fashion["evaluations"]["linear"][0]["fractions"] == [1, 0.5]
 
