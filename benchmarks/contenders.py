@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.naive import NaiveCLIP, NaiveSogCLR
 from benchmarks.race import Contender
-from glofnd import CLIP, BatchQuantile, FastCLIP, GloFND, SimCLR, SogCLR
+from glofnd import CLIP, BatchQuantile, FastCLIPv1, FastCLIPv3, GloFND, SimCLR, SogCLR
 
 __all__ = ["bimodal", "unimodal"]
 
@@ -67,10 +67,10 @@ def bimodal(batch: int, dim: int) -> dict[str, Contender]:
     ours = {
         "clip": CLIP(batch),
         "clip+glofnd": CLIP(batch, detector=GloFND(batch)),
-        "fastclip-v1": FastCLIP(batch, version="v1"),
-        "fastclip-v1+glofnd": FastCLIP(batch, version="v1", detector=GloFND(batch)),
-        "fastclip-v1+glofnd adam": FastCLIP(batch, version="v1", detector=adam),
-        "fastclip-v3+glofnd": FastCLIP(batch, version="v3", detector=GloFND(batch)),
+        "fastclip-v1": FastCLIPv1(batch),
+        "fastclip-v1+glofnd": FastCLIPv1(batch, detector=GloFND(batch)),
+        "fastclip-v1+glofnd adam": FastCLIPv1(batch, detector=adam),
+        "fastclip-v3+glofnd": FastCLIPv3(batch, detector=GloFND(batch)),
     }
     contenders = {
         name: _call(lambda o=objective: o(*z, index, epoch=1), [*z, *objective.parameters()])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from open_clip import CLIP, SimpleTokenizer
 
-from glofnd import FastCLIP, GloFND
+from glofnd import FastCLIPv3, GloFND
 
 PAIRS, CONTEXT = 64, 16
 
@@ -31,7 +31,7 @@ def main(epochs: int = 2) -> float:
 
     model = small_clip()
     detector = GloFND(num_samples=PAIRS, alpha=0.05, start_update=0, start_filter=1)
-    objective = FastCLIP(num_samples=PAIRS, version="v3", gamma_epochs=2, detector=detector)
+    objective = FastCLIPv3(num_samples=PAIRS, gamma_epochs=2, detector=detector)
     # The temperature is a parameter of the objective, with a learning rate of its own.
     optimizer = torch.optim.AdamW([{"params": model.parameters()}, *objective.parameter_groups()], lr=1e-3)
 

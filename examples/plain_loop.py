@@ -1,4 +1,4 @@
-"""SogCLR with GloFND in a plain PyTorch loop, on clusters of random vectors.
+"""SogCLR with learned thresholds in a plain PyTorch loop, on clusters of random vectors.
 
     pip install .
     python examples/plain_loop.py
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from glofnd import GloFND, SogCLR
+from glofnd import LocationScale, SogCLR
 
 SAMPLES, CLASSES, DIM = 512, 8, 32
 
@@ -26,7 +26,7 @@ def main(epochs: int = 10) -> float:
     loader = DataLoader(TensorDataset(data, torch.arange(SAMPLES)), batch_size=64, shuffle=True, drop_last=True)
 
     model = nn.Sequential(nn.Linear(DIM, 64), nn.ReLU(), nn.Linear(64, 16))
-    detector = GloFND(num_samples=SAMPLES, alpha=0.1, learner="moments", start_update=1, start_filter=3)
+    detector = LocationScale(num_samples=SAMPLES, alpha=0.1, start_update=1, start_filter=3)
     objective = SogCLR(num_samples=SAMPLES, temperature=0.2, detector=detector)
     optimizer = torch.optim.AdamW([{"params": model.parameters()}, *objective.parameter_groups()], lr=1e-3)
 

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glofnd.detectors import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle
+    from glofnd.objectives import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SimCLR, SogCLR
 
 __version__ = "0.1.0"
 
-# Resolved on first use, so that torch-free modules (glofnd.registry, glofnd.files) can be imported without torch.
-_EXPORTS = {
-    "KeepAll": "glofnd.detectors.none",
-    "GloFND": "glofnd.detectors.glofnd",
-    "GlobalThreshold": "glofnd.detectors.global_threshold",
-    "BatchQuantile": "glofnd.detectors.batch_quantile",
-    "Oracle": "glofnd.detectors.oracle",
-    "SimCLR": "glofnd.objectives.simclr",
-    "SogCLR": "glofnd.objectives.sogclr",
-    "ISogCLR": "glofnd.objectives.isogclr",
-    "CLIP": "glofnd.objectives.clip",
-    "FastCLIP": "glofnd.objectives.fastclip",
-}
+__all__ = [
+    "CLIP",
+    "BatchQuantile",
+    "FastCLIPv1",
+    "FastCLIPv2",
+    "FastCLIPv3",
+    "GloFND",
+    "GlobalThreshold",
+    "ISogCLR",
+    "KeepAll",
+    "LocationScale",
+    "Oracle",
+    "SimCLR",
+    "SogCLR",
+    "__version__",
+]
 
-__all__ = [*_EXPORTS, "__version__"]
+_DETECTORS = ("BatchQuantile", "GloFND", "GlobalThreshold", "KeepAll", "LocationScale", "Oracle")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'glofnd' has no attribute {name!r}")
+    # On first use, so that modules of this package that need no torch are imported without it.
+    if name not in __all__:
+        raise AttributeError(f"module 'glofnd' has no attribute {name!r}")
+    return getattr(import_module("glofnd.detectors" if name in _DETECTORS else "glofnd.objectives"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -88,10 +88,9 @@ class Parameter:
             raise ValueError(f"{self.name} {error}") from None
 
 
-@functools.cache
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     """The described parameters of a class (its constructor), a dataclass or a function, by name, in order."""
-    function = target.__init__ if isinstance(target, type) else target
+    function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009
     hints, found = get_type_hints(function, include_extras=True), {}
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints.get(name)
@@ -108,11 +107,13 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: a call with a value out of range, or none of the choices, raises `ValueError` naming the parameter."""
     signature = inspect.signature(function)
+    # Once, at the first call, when all names in the annotations exist.
+    declared = functools.cache(lambda: parameters(function))
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         given = signature.bind(*args, **kwargs).arguments
-        for name, parameter in parameters(function).items():
+        for name, parameter in declared().items():
             if name in given:
                 parameter.check(given[name])
         return function(*args, **kwargs)

@@ -28,15 +28,11 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """A named method: where its class lives, which parameters it takes, and for which modality it is defined.
-
-    `fixed` holds arguments that belong to the name and cannot be configured.
-    """
+    """A named method: where its class lives, which parameters it takes, and for which modality it is defined."""
 
     target: str
     parameters: dict[str, Schema] = field(default_factory=dict)
     modalities: tuple[str, ...] = ("unimodal", "bimodal")
-    fixed: dict[str, Any] = field(default_factory=dict)
 
 
 def _number(default: float | None, **limits: float) -> Schema:
@@ -65,8 +61,8 @@ _GAMMA = _number(0.9, exclusiveMinimum=0, maximum=1)
 
 _LEARNER: dict[str, Schema] = {
     "alpha": _ALPHA,
-    "lr": _number(None, exclusiveMinimum=0),
-    "learner": _choice("moments", "moments", "adam", "sgd"),
+    "lr": _number(0.05, exclusiveMinimum=0),
+    "learner": _choice("adam", "adam", "sgd"),
     "init": _choice("one", "one", "quantile"),
     "normalize_gradient": {"type": "boolean", "default": False},
     "clip": _number(None, exclusiveMinimum=0),
@@ -78,10 +74,17 @@ _LEARNER: dict[str, Schema] = {
 DETECTORS: dict[str, Entry] = {
     "none": Entry("glofnd.detectors.none:KeepAll"),
     "glofnd": Entry("glofnd.detectors.glofnd:GloFND", _LEARNER),
-    "global-threshold": Entry(
-        "glofnd.detectors.global_threshold:GlobalThreshold",
-        {**_LEARNER, "lr": _number(0.05, exclusiveMinimum=0), "learner": _choice("adam", "adam", "sgd")},
+    "location-scale": Entry(
+        "glofnd.detectors.location_scale:LocationScale",
+        {
+            "alpha": _ALPHA,
+            "lr": _number(0.2, exclusiveMinimum=0),
+            "start_update": _START_UPDATE,
+            "start_filter": _START_FILTER,
+            "treatment": _TREATMENT,
+        },
     ),
+    "global-threshold": Entry("glofnd.detectors.global_threshold:GlobalThreshold", _LEARNER),
     "batch-quantile": Entry(
         "glofnd.detectors.batch_quantile:BatchQuantile",
         {"alpha": _ALPHA, "start_filter": _START_FILTER, "treatment": _TREATMENT},
@@ -98,7 +101,7 @@ _FASTCLIP: dict[str, Schema] = {
 def _fastclip(version: str, temperature: float, learned: dict[str, Schema]) -> Entry:
     limits = _TEMPERATURES if version == "v1" else {"minimum": _SMALLEST_LEARNED, "maximum": 1}
     parameters = {"temperature": _number(temperature, **limits), **_FASTCLIP, **learned}
-    return Entry("glofnd.objectives.fastclip:FastCLIP", parameters, ("bimodal",), {"version": version})
+    return Entry(f"glofnd.objectives.fastclip:FastCLIP{version}", parameters, ("bimodal",))
 
 
 def _learned_temperature(rho: float, lr: float) -> dict[str, Schema]:

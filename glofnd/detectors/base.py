@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from glofnd.detectors.tile import Tile
+from glofnd.parameters import Range
 from glofnd.ranks import Ranks
 
-__all__ = ["TREATMENTS", "Batch", "Detector", "Screening"]
+__all__ = ["Alpha", "Batch", "Detector", "Screening", "StartFilter", "StartUpdate", "Treatment"]
 
-TREATMENTS = ("eliminate", "attract")
+Alpha = Annotated[float, Range(gt=0, lt=1), "share of the data set that is to lie above an anchor's threshold"]
+StartUpdate = Annotated[int, Range(ge=0), "first epoch in which thresholds learn"]
+StartFilter = Annotated[int, Range(ge=0), "first epoch in which negatives are dropped; not before start_update"]
+Treatment = Annotated[
+    Literal["eliminate", "attract"], "eliminate drops a false negative, attract also makes it a positive of the anchor"
+]
 
 
 @dataclass(frozen=True)
@@ -99,11 +106,6 @@ class Detector(nn.Module):
         super().__init__()
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-        if treatment not in TREATMENTS:
-            raise ValueError(f"treatment must be one of {', '.join(TREATMENTS)}; got {treatment!r}")
-        for name, value in (("start_update", start_update), ("start_filter", start_filter)):
-            if value < 0:
-                raise ValueError(f"{name} is an epoch and cannot be negative, got {value}")
         if start_filter < start_update:
             raise ValueError(f"start_filter ({start_filter}) must not come before start_update ({start_update})")
         self.num_samples = num_samples
@@ -123,10 +125,3 @@ class Detector(nn.Module):
 
     def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
         raise NotImplementedError
-
-
-def check_alpha(alpha: float) -> float:
-    """`alpha` itself when it is a share strictly between 0 and 1."""
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is the share of the data set called false negative, 0 < alpha < 1; got {alpha}")
-    return alpha

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
+from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, Treatment
 from glofnd.detectors.quantile import upper_quantile
 from glofnd.detectors.tile import Tile
+from glofnd.parameters import checked
 
 __all__ = ["BatchQuantile"]
 
@@ -19,16 +20,14 @@ class BatchQuantile(Detector):
 
     Args:
         num_samples: samples in the data set.
-        alpha: share of each row that is dropped.
-        start_filter: first epoch in which negatives are dropped.
-        treatment: `eliminate` or `attract`.
     """
 
+    @checked
     def __init__(
-        self, num_samples: int, alpha: float = 0.01, start_filter: int = 0, treatment: str = "eliminate"
+        self, num_samples: int, alpha: Alpha = 0.01, start_filter: StartFilter = 0, treatment: Treatment = "eliminate"
     ) -> None:
         super().__init__(num_samples, 0, start_filter, treatment)
-        self.alpha = check_alpha(alpha)
+        self.alpha = alpha
 
     def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
         return _BatchQuantileScreening(self.alpha, batch, False, filtering) if filtering and batch.negatives else None

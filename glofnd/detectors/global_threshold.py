@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening, check_alpha
-from glofnd.detectors.learners import make_descent
+from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Treatment
+from glofnd.detectors.learners import Clip, Descent, Init, Learner, Normalize, StepSize
 from glofnd.detectors.quantile import upper_quantile
 from glofnd.detectors.tile import Tile
+from glofnd.parameters import checked
 
 __all__ = ["GlobalThreshold"]
 
@@ -20,35 +21,27 @@ class GlobalThreshold(Detector):
 
     Args:
         num_samples: samples in the data set.
-        alpha: share of all negatives that shall lie above the threshold.
-        lr: step size.
-        learner: `adam` or `sgd`.
-        init: `one` starts at 1; `quantile` follows the mean batch quantile during epoch `start_update`.
-        normalize_gradient: divide the gradient by alpha.
-        clip: bound of the gradient, in units of alpha; None for no bound.
-        start_update: first epoch in which the threshold learns.
-        start_filter: first epoch in which negatives are dropped.
-        treatment: `eliminate` or `attract`.
     """
 
     state: dict[str, Tensor]
 
+    @checked
     def __init__(
         self,
         num_samples: int,
-        alpha: float = 0.01,
-        lr: float = 0.05,
-        learner: str = "adam",
-        init: str = "one",
-        normalize_gradient: bool = False,
-        clip: float | None = None,
-        start_update: int = 0,
-        start_filter: int = 0,
-        treatment: str = "eliminate",
+        alpha: Alpha = 0.01,
+        lr: StepSize = 0.05,
+        learner: Learner = "adam",
+        init: Init = "one",
+        normalize_gradient: Normalize = False,
+        clip: Clip = None,
+        start_update: StartUpdate = 0,
+        start_filter: StartFilter = 0,
+        treatment: Treatment = "eliminate",
     ) -> None:
         super().__init__(num_samples, start_update, start_filter, treatment)
-        self.alpha, self.init = check_alpha(alpha), init
-        self.descent = make_descent(alpha, lr, learner, normalize_gradient, clip, init)
+        self.alpha, self.init = alpha, init
+        self.descent = Descent(alpha, lr, learner, normalize_gradient, clip)
         for name, value in self.descent.columns.items():
             self.register_buffer(name, torch.tensor(value))
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["BETA1", "BETA2", "EPSILON", "Descent", "make_descent"]
+from glofnd.parameters import Range
+
+__all__ = ["BETA1", "BETA2", "EPSILON", "Clip", "Descent", "Init", "Learner", "Normalize", "StepSize"]
+
+StepSize = Annotated[float, Range(gt=0), "step size of the thresholds"]
+Learner = Annotated[Literal["adam", "sgd"], "adam as in the published code, sgd as in the paper"]
+Init = Annotated[
+    Literal["one", "quantile"], "one drops nothing at first, quantile takes the batch quantile in epoch start_update"
+]
+Normalize = Annotated[bool, "divide the gradient of a threshold by alpha"]
+Clip = Annotated[float | None, Range(gt=0), "bound of the gradient in units of alpha; none where empty"]
 
 BETA1, BETA2, EPSILON = 0.9, 0.98, 1e-8
 
@@ -48,18 +59,3 @@ class Descent:
         root = (v / (1 - BETA2 ** (epoch + 1))).sqrt_().add_(EPSILON)
         threshold = torch.addcdiv(state["threshold"], m, root, value=-self.lr / (1 - BETA1 ** (epoch + 1)))
         return {"threshold": threshold.clamp_(-1, 1), "m": m, "v": v}
-
-
-def make_descent(
-    alpha: float, lr: float, rule: str, normalize_gradient: bool, clip: float | None, init: str
-) -> Descent:
-    """A checked `Descent`; raises `ValueError` naming the parameter that is out of range."""
-    if not lr > 0:
-        raise ValueError(f"lr must be positive, got {lr}")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip must be positive or None, got {clip}")
-    if init not in ("one", "quantile"):
-        raise ValueError(f"init must be 'one' or 'quantile', got {init!r}")
-    if rule not in ("adam", "sgd"):
-        raise ValueError(f"unknown learner {rule!r}")
-    return Descent(alpha, lr, rule, normalize_gradient, clip)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening
+from glofnd.detectors.base import Batch, Detector, Screening, StartFilter, Treatment
 from glofnd.detectors.tile import FILL, Tile
+from glofnd.parameters import checked
 
 __all__ = ["Oracle"]
 
@@ -15,11 +16,10 @@ class Oracle(Detector):
 
     Args:
         num_samples: samples in the data set.
-        start_filter: first epoch in which negatives are dropped.
-        treatment: `eliminate` or `attract`.
     """
 
-    def __init__(self, num_samples: int, start_filter: int = 0, treatment: str = "eliminate") -> None:
+    @checked
+    def __init__(self, num_samples: int, start_filter: StartFilter = 0, treatment: Treatment = "eliminate") -> None:
         super().__init__(num_samples, 0, start_filter, treatment)
 
     def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:

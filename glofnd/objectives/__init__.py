@@ -4,23 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
-from glofnd import registry
 from glofnd.detectors import Detector
 from glofnd.objectives.base import Objective
+from glofnd.objectives.clip import CLIP
+from glofnd.objectives.fastclip import FastCLIPv1, FastCLIPv2, FastCLIPv3
 from glofnd.objectives.inspection import Inspection
+from glofnd.objectives.isogclr import ISogCLR
+from glofnd.objectives.simclr import SimCLR
+from glofnd.objectives.sogclr import SogCLR
+from glofnd.parameters import parameters
 
-__all__ = ["Inspection", "Objective", "build_objective"]
+__all__ = [
+    "CLIP",
+    "OBJECTIVES",
+    "FastCLIPv1",
+    "FastCLIPv2",
+    "FastCLIPv3",
+    "ISogCLR",
+    "Inspection",
+    "Objective",
+    "SimCLR",
+    "SogCLR",
+    "build_objective",
+]
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "simclr": SimCLR,
+    "sogclr": SogCLR,
+    "isogclr": ISogCLR,
+    "clip": CLIP,
+    "fastclip-v1": FastCLIPv1,
+    "fastclip-v2": FastCLIPv2,
+    "fastclip-v3": FastCLIPv3,
+}
+"""Name in a config -> class. Its parameters stand in the signature of its constructor (`glofnd.parameters`)."""
 
 
-def build_objective(name: str, num_samples: int, detector: Detector | None = None, **parameters: Any) -> Objective:
-    """Build the objective a config names.
+def build_objective(name: str, num_samples: int, detector: Detector | None = None, **options: Any) -> Objective:
+    """The objective a config names.
 
     Args:
-        name: key of `glofnd.registry.OBJECTIVES`.
+        name: key of `OBJECTIVES`.
         num_samples: samples in the data set.
         detector: who is a false negative; None keeps every negative.
-        parameters: as in the registry; what is left out takes its default.
+        options: parameters of its constructor; what is left out takes its default.
     """
-    entry = registry.entry("objective", registry.OBJECTIVES, name, parameters)
-    objective: Objective = registry.load(entry)(num_samples, detector=detector, **parameters, **entry.fixed)
-    return objective
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
+    known = parameters(OBJECTIVES[name])
+    if unknown := ", ".join(sorted(options.keys() - known.keys())):
+        raise ValueError(f"objective {name!r} has no parameter {unknown}; known: {', '.join(known) or 'none'}")
+    return OBJECTIVES[name](num_samples, detector=detector, **options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,18 @@ from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, c
 from glofnd.objectives.inputs import Inputs, prepare
 from glofnd.objectives.inspection import Inspection
 from glofnd.objectives.paired import contrast_both
+from glofnd.parameters import Range
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
 
-__all__ = ["Objective"]
+__all__ = ["Gamma", "LearnedTemperature", "Objective", "Rho", "Temperature", "TemperatureStep"]
+
+# Beyond these float32 tells no candidates apart.
+Temperature = Annotated[float, Range(ge=1e-6, le=1e4), "temperature tau"]
+LearnedTemperature = Annotated[float, Range(ge=0.01, le=1), "initial temperature tau, which is learned"]
+Gamma = Annotated[float, Range(gt=0, le=1), "weight of a batch's estimate in the moving average u"]
+Rho = Annotated[float, Range(ge=0), "pull of the learned temperatures towards small values"]
+TemperatureStep = Annotated[float, Range(gt=0), "step size of the learned temperatures"]
 
 
 class Objective(nn.Module):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from glofnd.detectors.base import Detector
-from glofnd.objectives.base import Objective
+from glofnd.objectives.base import LearnedTemperature, Objective
 from glofnd.objectives.contrast import Criterion
 from glofnd.objectives.infonce import CrossEntropy
+from glofnd.parameters import checked
 
 __all__ = ["CLIP"]
 
@@ -26,13 +27,15 @@ class CLIP(Objective):
 
     Args:
         num_samples: pairs in the data set.
-        temperature: initial tau.
         detector: who is a false negative; None keeps every negative.
     """
 
     modalities = ("image", "text")
 
-    def __init__(self, num_samples: int, temperature: float = 0.07, detector: Detector | None = None) -> None:
+    @checked
+    def __init__(
+        self, num_samples: int, temperature: LearnedTemperature = 0.07, detector: Detector | None = None
+    ) -> None:
         super().__init__(num_samples, temperature, detector)
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from glofnd.detectors.base import Detector
 from glofnd.objectives.average import COLUMN, MovingAverage
-from glofnd.objectives.base import Objective
+from glofnd.objectives.base import Gamma, Objective, Rho, TemperatureStep
 from glofnd.objectives.contrast import Criterion
-from glofnd.objectives.sogclr import GlobalContrast, check_gamma
+from glofnd.objectives.sogclr import GlobalContrast
 from glofnd.objectives.temperatures import BatchTemperatures, TemperatureRule
+from glofnd.parameters import Range, checked
 from glofnd.state import SampleState
 
 __all__ = ["ISogCLR"]
@@ -25,28 +28,23 @@ class ISogCLR(Objective):
 
     Args:
         num_samples: samples in the data set.
-        temperature: initial tau of every sample.
-        gamma: weight of the new estimate in u, 0 < gamma <= 1.
-        rho: pull towards small temperatures.
-        temperature_lr: step size of the temperatures.
-        temperature_min: smallest tau.
-        temperature_max: largest tau.
         detector: who is a false negative; None keeps every negative.
     """
 
+    @checked
     def __init__(
         self,
         num_samples: int,
-        temperature: float = 0.1,
-        gamma: float = 0.9,
-        rho: float = 0.3,
-        temperature_lr: float = 0.01,
-        temperature_min: float = 0.05,
-        temperature_max: float = 0.7,
+        temperature: Annotated[float, Range(ge=1e-6, le=1e4), "initial temperature of every sample"] = 0.1,
+        gamma: Gamma = 0.9,
+        rho: Rho = 0.3,
+        temperature_lr: TemperatureStep = 0.01,
+        temperature_min: Annotated[float, Range(ge=1e-6, le=1e4), "smallest temperature"] = 0.05,
+        temperature_max: Annotated[float, Range(ge=1e-6, le=1e4), "largest temperature"] = 0.7,
         detector: Detector | None = None,
     ) -> None:
         super().__init__(num_samples, temperature, detector)
-        self.gamma = check_gamma("gamma", gamma)
+        self.gamma = gamma
         self.rule = TemperatureRule(temperature_lr, rho, temperature_min, temperature_max)
         self.state = SampleState(num_samples, **COLUMN, **self.rule.columns(temperature))
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors.base import Detector
-from glofnd.objectives.base import Objective
+from glofnd.objectives.base import Objective, Temperature
 from glofnd.objectives.contrast import Criterion
 from glofnd.objectives.infonce import CrossEntropy
+from glofnd.parameters import checked
 
 __all__ = ["SimCLR"]
 
@@ -20,11 +21,11 @@ class SimCLR(Objective):
 
     Args:
         num_samples: samples in the data set.
-        temperature: tau.
         detector: who is a false negative; None keeps every negative.
     """
 
-    def __init__(self, num_samples: int, temperature: float = 0.1, detector: Detector | None = None) -> None:
+    @checked
+    def __init__(self, num_samples: int, temperature: Temperature = 0.1, detector: Detector | None = None) -> None:
         super().__init__(num_samples, temperature, detector)
         self.temperature = temperature
 

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from glofnd.detectors.base import Detector
 from glofnd.objectives.average import COLUMN, AveragedLoss, MovingAverage
-from glofnd.objectives.base import Objective
+from glofnd.objectives.base import Gamma, Objective, Temperature
 from glofnd.objectives.contrast import Criterion, Rows, Terms
+from glofnd.parameters import checked
 from glofnd.state import SampleState
 
-__all__ = ["GlobalContrast", "SogCLR", "check_gamma"]
+__all__ = ["GlobalContrast", "SogCLR"]
 
 
 class SogCLR(Objective):
@@ -23,16 +24,15 @@ class SogCLR(Objective):
 
     Args:
         num_samples: samples in the data set.
-        temperature: tau.
-        gamma: weight of the new estimate in u, 0 < gamma <= 1.
         detector: who is a false negative; None keeps every negative.
     """
 
+    @checked
     def __init__(
-        self, num_samples: int, temperature: float = 0.1, gamma: float = 0.9, detector: Detector | None = None
+        self, num_samples: int, temperature: Temperature = 0.1, gamma: Gamma = 0.9, detector: Detector | None = None
     ) -> None:
         super().__init__(num_samples, temperature, detector)
-        self.temperature, self.gamma = temperature, check_gamma("gamma", gamma)
+        self.temperature, self.gamma = temperature, gamma
         self.state = SampleState(num_samples, **COLUMN)
 
     @property
@@ -68,10 +68,3 @@ class GlobalContrast(AveragedLoss):
             d_log_sum=ratio * tau,
             d_alignment=torch.full_like(ratio, -1),
         )
-
-
-def check_gamma(name: str, gamma: float) -> float:
-    """`gamma` itself when it is a weight in (0, 1]."""
-    if not 0 < gamma <= 1:
-        raise ValueError(f"{name} is the weight of a new estimate, 0 < {name} <= 1; got {gamma}")
-    return gamma

@@ -30,8 +30,6 @@ class TemperatureRule:
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ValueError(f"temperature_lr must be positive, got {self.lr}")
         if not 0 < self.low < self.high:
             raise ValueError(f"0 < temperature_min < temperature_max must hold; got {self.low} and {self.high}")
 

@@ -43,7 +43,7 @@ CONFIG: dict[str, Any] = {
                 "state_layout": "sharded",
             },
             "objectives": {"sogclr": {}},
-            "detectors": {"glofnd": {"alpha": 0.1, "learner": "moments", "start_filter": 1}},
+            "detectors": {"glofnd": {"alpha": 0.1, "start_filter": 1}},
         },
     },
 }

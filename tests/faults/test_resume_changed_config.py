@@ -11,7 +11,6 @@ from glofnd.pretraining.preemption import Preempted, Preemption
 from glofnd.registry import DETECTORS, ENCODERS, EXECUTION, OBJECTIVES, TRAINING, VIEWS
 from tests.glofnd.pretraining.tiny_run import make_config, run, write_tiny
 
-# The moments learner takes no `init` and `clip`, so that not every one of their values could be tried with it.
 CONFIG = make_config("isogclr", "glofnd", learner="adam", lr=0.1, start_update=1, start_filter=2, epochs=4)
 CONFIG["training"]["lr"] = 0.01
 

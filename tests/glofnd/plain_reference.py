@@ -31,7 +31,7 @@ class PlainDetector:
     def __init__(self, name, alpha=0.01, lr=None, learner=None, init="one", normalize_gradient=False, clip=None,
                  start_update=0, start_filter=0, treatment="eliminate"):  # fmt: skip
         self.name, self.alpha, self.init = name, alpha, init
-        self.learner = learner or ("moments" if name == "glofnd" else "adam")
+        self.learner = learner or ("moments" if name == "location-scale" else "adam")
         self.lr = lr if lr is not None else (0.2 if self.learner == "moments" else 0.05)
         self.normalize_gradient, self.clip, self.treatment = normalize_gradient, clip, treatment
         self.start_update, self.start_filter = start_update, start_filter
@@ -84,10 +84,10 @@ class PlainDetector:
                 new = self._descend(*state, g, epoch)
             self.threshold[0], self.m[0], self.v[0] = new
             return [new[0]] * len(rows)
+        if self.name == "location-scale":
+            return self._learn_moments(rows, index)
         if self.name != "glofnd":
             return None
-        if self.learner == "moments":
-            return self._learn_moments(rows, index)
         new = []
         for sample, views in zip(index, rows, strict=True):
             state = (self.threshold[sample], self.m[sample], self.v[sample])

@@ -19,7 +19,7 @@ SEEDS = [1, 2, 3]
 DETECTORS = {
     "none": {"method": "none"},
     "batch-quantile": {"method": "batch-quantile", "alpha": 0.1, "start_filter": 4},
-    "glofnd": {"method": "glofnd", "alpha": 0.1, "learner": "moments", "start_update": 2, "start_filter": 4},
+    "glofnd": {"method": "glofnd", "alpha": 0.1, "start_update": 2, "start_filter": 4},
     "oracle": {"method": "oracle", "start_filter": 4},
 }
 GAINS = {"none": 0.0, "batch-quantile": 0.02, "glofnd": 0.04, "oracle": 0.11}

@@ -38,7 +38,7 @@ def config() -> dict[str, Any]:
     fashion["detectors"] = {
         "none": {},
         "batch-quantile": {"alpha": 0.1, "start_filter": 6},
-        "glofnd": {"alpha": 0.1, "learner": "moments", "start_update": 6, "start_filter": 6},
+        "glofnd": {"alpha": 0.1, "start_update": 6, "start_filter": 6},
         "oracle": None,
     }
     return loaded
@@ -114,7 +114,6 @@ GLOFND = f"{FASHION}/detectors/glofnd"
         (f"{GLOFND}/start_filter", 3, "detectors.glofnd.start_filter: 3 is before start_update 6"),
         (f"{GLOFND}/start_filter", 20, "detectors.glofnd.start_filter: epoch 20 never comes"),
         (f"{GLOFND}/learner", "adamm", "detectors.glofnd.learner: unknown choice 'adamm'; did you mean 'adam'?"),
-        (f"{GLOFND}/init", "quantile", "detectors.glofnd.init: learner 'moments' has no such option"),
         (f"{GLOFND}/alfa", 0.1, "detectors.glofnd.alfa: unknown key; did you mean 'alpha'?"),
         (f"{FASHION}/detectors/glofd", {}, "detectors.glofd: unknown 'glofd'; did you mean 'glofnd'?"),
         (f"{FASHION}/detectors/x", {"method": "glofd"}, "detectors.x.method: unknown 'glofd'; did you mean 'glofnd'?"),

@@ -88,9 +88,9 @@ def test_sizes_are_those_of_the_real_thing(tmp_path: Path) -> None:
     assert size.parameters == sum(value.numel() for value in model.parameters())
     # The backbone's last stage is eight times as wide as its first, and features are float32.
     assert size.feature_bytes == 8 * 4 * 4
-    # u, two moments, a visit count and the residual of the threshold: float32 each.
-    assert size.bytes_per_sample == 20
-    assert run_size(block, samples=1512, side=16).memory - size.memory == 1000 * 20
+    # u, the threshold and its two moments: float32 each.
+    assert size.bytes_per_sample == 16
+    assert run_size(block, samples=1512, side=16).memory - size.memory == 1000 * 16
 
 
 def test_trunks_need_storage_and_evaluations_gpus(tmp_path: Path) -> None:

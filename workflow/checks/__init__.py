@@ -45,7 +45,7 @@ def contradictions(config: Config, already_broken: bool, files: bool = True) -> 
         for label in _keys(experiment.get("objectives")):
             checks.append(partial(methods.objective, config, name, label))
         for label in _keys(experiment.get("detectors")):
-            checks += [partial(check, config, name, label) for check in (methods.detector, methods.learner)]
+            checks += [partial(check, config, name, label) for check in (methods.detector,)]
         checks += [partial(tasks, config, name, label) for label in _keys(experiment.get("evaluations"))]
     found: list[str] = []
     for check in checks:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from glofnd.clip_models import model_config, model_names, own_tokens, takes_size
-from glofnd.registry import DETECTORS, with_defaults
 from workflow.checks.data import samples
 from workflow.schema import nearest
 from workflow.values import shown
 
-__all__ = ["detector", "encoder", "labels", "learner", "objective", "ranks", "schedule", "views"]
+__all__ = ["detector", "encoder", "labels", "objective", "ranks", "schedule", "views"]
 
 Config = dict[str, Any]
 
@@ -122,19 +121,6 @@ def detector(config: Config, name: str, label: str) -> Iterator[str]:
         yield (
             f"{where}.alpha: a share of {alpha:g} is less than one of the {size} samples of {dataset}/{split}; "
             "raise alpha or take more samples"
-        )
-
-
-def learner(config: Config, name: str, label: str) -> Iterator[str]:
-    """Options that only one learner of thresholds has."""
-    given = config["experiments"][name]["detectors"][label]
-    if given.get("learner") != "moments":
-        return
-    usual = with_defaults(DETECTORS[given["method"]], {})
-    for key in (key for key in ("init", "normalize_gradient", "clip") if given[key] != usual[key]):
-        yield (
-            f"experiments.{name}.detectors.{label}.{key}: learner 'moments' has no such option; leave it out, or take "
-            "learner adam or sgd"
         )
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from glofnd import BatchQuantile, GlobalThreshold, GloFND, SogCLR
+from glofnd import BatchQuantile, GlobalThreshold, GloFND, LocationScale, SogCLR
 
 SAMPLES, BATCH, ALPHA = 320, 64, 0.1
 
@@ -32,25 +32,29 @@ def learn(detector, z, epochs, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("learner", "lr", "epochs", "bound"),
-    [("adam", 0.02, 90, 0.07), ("sgd", 0.1, 80, 0.07), ("moments", None, 40, 0.04)],
+    ("kind", "options", "epochs", "bound"),
+    [
+        (GloFND, {"learner": "adam", "lr": 0.02}, 90, 0.07),
+        (GloFND, {"learner": "sgd", "lr": 0.1}, 80, 0.07),
+        (LocationScale, {}, 40, 0.04),
+    ],
 )
-def test_converges_to_the_exact_quantile(learner, lr, epochs, bound):
+def test_converges_to_the_exact_quantile(kind, options, epochs, bound):
     z = bank()
-    error = (learn(GloFND(SAMPLES, alpha=ALPHA, lr=lr, learner=learner), z, epochs) - exact(z)).abs()
+    error = (learn(kind(SAMPLES, alpha=ALPHA, **options), z, epochs) - exact(z)).abs()
     assert error.mean() < bound and error.quantile(0.95) < 3.5 * bound
 
 
-def test_moments_is_faster_than_the_paper_and_better_than_the_batch():
+def test_location_scale_is_faster_than_the_paper_and_better_than_the_batch():
     z = bank()
     errors = {}
-    for learner in ("adam", "moments"):
-        errors[learner] = (learn(GloFND(SAMPLES, alpha=ALPHA, learner=learner), z, 5) - exact(z)).abs().mean()
+    for kind in (GloFND, LocationScale):
+        errors[kind] = (learn(kind(SAMPLES, alpha=ALPHA), z, 5) - exact(z)).abs().mean()
     objective = SogCLR(SAMPLES, detector=BatchQuantile(SAMPLES, alpha=ALPHA))
     index = torch.arange(BATCH)
     seen = objective.inspect(z[index], z[index], index)["image"]
     errors["batch"] = (seen.threshold - exact(z)[seen.anchor]).abs().mean()
-    assert errors["moments"] < 0.8 * errors["batch"] < errors["adam"]
+    assert errors[LocationScale] < 0.8 * errors["batch"] < errors[GloFND]
 
 
 def test_global_threshold_is_the_quantile_of_all_pairs():
@@ -63,7 +67,7 @@ def test_global_threshold_is_the_quantile_of_all_pairs():
 
 def test_dropped_share_is_alpha_once_learned():
     z = bank()
-    detector = GloFND(SAMPLES, alpha=ALPHA, learner="moments")
+    detector = LocationScale(SAMPLES, alpha=ALPHA)
     learn(detector, z, 40)
     index = torch.arange(SAMPLES)
     seen = SogCLR(SAMPLES, detector=detector).inspect(z, z, index)["image"]
@@ -71,6 +75,5 @@ def test_dropped_share_is_alpha_once_learned():
 
 
 def test_unseen_samples_drop_nothing():
-    for learner in ("adam", "sgd", "moments"):
-        detector = GloFND(4, learner=learner)
+    for detector in (GloFND(4), LocationScale(4)):
         assert detector.thresholds.tolist() == [1.0] * 4

@@ -23,7 +23,7 @@ SAMPLES, BATCH, INPUT, DIM, STEPS = 13, 8, 5, 4, 2
 DETECTORS = {
     "none": {},
     "glofnd": {"alpha": 0.3, "learner": "adam", "init": "quantile"},
-    "moments": {"alpha": 0.3, "learner": "moments"},
+    "location-scale": {"alpha": 0.3},
     "global-threshold": {"alpha": 0.3, "lr": 0.4, "init": "quantile"},
     "batch-quantile": {"alpha": 0.3},
     "oracle": {"treatment": "attract"},
@@ -34,8 +34,7 @@ LAYOUTS = ["replicated", "sharded"]
 
 
 def make(objective, detector):
-    name = "glofnd" if detector == "moments" else detector
-    return build_objective(objective, SAMPLES, build_detector(name, SAMPLES, **DETECTORS[detector])).double()
+    return build_objective(objective, SAMPLES, build_detector(detector, SAMPLES, **DETECTORS[detector])).double()
 
 
 def batch(step):

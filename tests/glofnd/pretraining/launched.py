@@ -21,7 +21,7 @@ class Launched:
     """Two ranks of a run that saves every second, under way."""
 
     def __init__(self, shards, out, *options, **more):
-        config = json.dumps(make_config("sogclr", "glofnd", epochs=12, learner="moments", start_filter=1))
+        config = json.dumps(make_config("sogclr", "location-scale", epochs=12, start_filter=1))
         arguments = ["--run-config", config, "--shards", str(shards), "--out", str(out), "--checkpoint-seconds", "0.2"]
         self.out, self.command = out, [*LAUNCH, *options, "--processes", "2", "--", *arguments]
         self.process = subprocess.Popen(self.command, env=environment(**more), stderr=subprocess.PIPE, text=True)

@@ -30,7 +30,7 @@ SINGLE = {**SGD, "lr": 0.001, "epochs": 1}
 DETECTORS = {
     "none": ("none", {}),
     "adam": ("glofnd", {"alpha": 0.3, "learner": "adam", "init": "quantile", "start_filter": 1}),
-    "moments": ("glofnd", {"alpha": 0.3, "learner": "moments", "start_filter": 1}),
+    "moments": ("location-scale", {"alpha": 0.3, "start_filter": 1}),
     "global-threshold": ("global-threshold", {"alpha": 0.3, "start_filter": 1}),
     "batch-quantile": ("batch-quantile", {"alpha": 0.3, "start_filter": 1}),
     "oracle": ("oracle", {"start_filter": 1}),

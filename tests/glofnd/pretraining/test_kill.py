@@ -45,7 +45,7 @@ print(killed)
 def test_killed_at_random_times(shards, tmp_path, modality):
     objective = "sogclr" if modality == "unimodal" else "fastclip-v2"
     config = make_config(
-        objective, "glofnd", modality, epochs=8, training={"checkpoint_seconds": 0}, learner="moments", start_filter=2
+        objective, "location-scale", modality, epochs=8, training={"checkpoint_seconds": 0}, start_filter=2
     )
     began = time.monotonic()
     whole = run(config, shards, tmp_path / "whole")

@@ -29,7 +29,7 @@ def interrupt_after(monkeypatch, batches):
 
 
 METHODS = [
-    ("unimodal", "sogclr", "glofnd", {"learner": "moments"}),
+    ("unimodal", "sogclr", "location-scale", {}),
     ("unimodal", "simclr", "batch-quantile", {}),
     ("unimodal", "isogclr", "global-threshold", {"start_update": 1}),
     ("bimodal", "fastclip-v3", "glofnd", {"start_update": 1}),
@@ -58,7 +58,7 @@ def test_resumed_in_mid_epoch_equals_uninterrupted(
 @pytest.mark.parametrize(
     ("modality", "objective", "detector", "options"),
     [
-        ("unimodal", "sogclr", "glofnd", {"learner": "moments", "start_update": 1, "start_filter": 2}),
+        ("unimodal", "sogclr", "location-scale", {"start_update": 1, "start_filter": 2}),
         ("unimodal", "simclr", "global-threshold", {"start_update": 1, "start_filter": 1}),
         ("unimodal", "sogclr", "oracle", {"start_filter": 1}),
         ("bimodal", "fastclip-v1", "glofnd", {"start_update": 1, "start_filter": 2}),
@@ -111,7 +111,7 @@ def test_a_changed_config_does_not_resume_the_old_one(shards, tmp_path, monkeypa
 
 
 def test_history_and_metrics_are_written(shards, tmp_path):
-    config = make_config("sogclr", "glofnd", learner="moments", alpha=0.2, start_filter=1)
+    config = make_config("sogclr", "location-scale", alpha=0.2, start_filter=1)
     state = run(config, shards, tmp_path)
     epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
     assert "detection" not in epochs[0]

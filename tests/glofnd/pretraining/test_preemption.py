@@ -37,7 +37,7 @@ def signal_at(monkeypatch, step, number):
     ("modality", "objective", "detector", "options"),
     [
         ("unimodal", "isogclr", "glofnd", {"learner": "adam", "start_update": 1}),
-        ("unimodal", "sogclr", "glofnd", {"learner": "moments"}),
+        ("unimodal", "sogclr", "location-scale", {}),
         ("bimodal", "fastclip-v3", "glofnd", {"learner": "sgd"}),
     ],
 )

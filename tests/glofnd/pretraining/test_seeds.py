@@ -59,7 +59,7 @@ def test_the_same_seed_begins_identically_whatever_was_drawn_before(shards, firs
 
 @pytest.mark.parametrize(
     ("detector", "options"),
-    [("glofnd", {"learner": "moments", "start_filter": 1}), ("batch-quantile", {"start_filter": 1}), ("oracle", {})],
+    [("location-scale", {"start_filter": 1}), ("batch-quantile", {"start_filter": 1}), ("oracle", {})],
 )
 def test_methods_at_one_seed_are_paired(shards, first, detector, options):
     paired = Start(shards, "sogclr", detector, **options)
