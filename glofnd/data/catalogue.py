@@ -1,78 +1,217 @@
-"""What can be fetched and sharded: sources and data sets, with their parameters.
+"""What can be fetched and sharded: sources and data sets.
 
-Free of torch, so that a config is checked in milliseconds. Each parameter is a JSON-schema fragment with its default,
-as in `glofnd.registry`. A new data set is one file and one entry here (docs/add-a-dataset.md); docs/datasets.md lists
-what stands here.
+A data set's options are declared in the signature of its builder (`glofnd.parameters`). A new data set is one file and
+one entry here (docs/add-a-dataset.md); docs/datasets.md lists what stands here.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
+from glofnd.data.datasets.caltech101 import caltech101
+from glofnd.data.datasets.captions import coco_captions, flickr30k
+from glofnd.data.datasets.cifar import cifar10, cifar100
+from glofnd.data.datasets.dtd import dtd
+from glofnd.data.datasets.emoji import emoji
+from glofnd.data.datasets.folder import folder, imagenet100
+from glofnd.data.datasets.food101 import food101
+from glofnd.data.datasets.grey import digits, fashion_mnist, mnist
+from glofnd.data.datasets.matlab import flowers102, stanford_cars
+from glofnd.data.datasets.oxford_pets import oxford_pets
+from glofnd.data.datasets.web import cc3m, webdataset
 from glofnd.data.emoji_groups import GROUPS
-from glofnd.data.entry import Dataset, Source, files, limited, names, picture_files, samples, shards
-from glofnd.data.published import PUBLISHED, PUBLISHED_SOURCES
+from glofnd.data.sources import published
+from glofnd.data.sources.emoji import fetch as fetch_emoji
+from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
+from glofnd.data.sources.installed import fetch_digits, fetch_mnist
+from glofnd.data.split import Split
+from glofnd.parameters import REQUIRED, Parameter, parameters
 
-__all__ = ["DATASETS", "SOURCES", "Dataset", "Source", "configured", "load", "resolved"]
+__all__ = ["DATASETS", "SOURCES", "Dataset", "Source", "configured", "problems", "resolved"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that is fetched once into `{raw}/{source}`.
+
+    `fetch(out)` leaves verified files in `out` and returns what `source.json` states about them besides their
+    checksums; `files`, their paths below `out`, is required.
+    """
+
+    fetch: Callable[[Path], dict[str, Any]]
+    licence: str
+    homepage: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set made from a source (`None`: the user's own files, below its option `path`).
+
+    Attributes:
+        build: `build(split=, path=, **options) -> Split`; its described parameters are the data set's options, and
+            `path` is the folder of the source, or of the user's own files.
+        label: field that says what a picture shows: the default truth for false negatives and for a linear probe.
+        labels: all label fields.
+        class_names: field whose names make zero-shot prompts, with the templates of the file `templates`.
+        metric: the usual score, "top1" or "mean-per-class".
+        samples: how many each split has as published.
+        download: bytes to be fetched.
+        obtain: what to get, where, and where to put it, if no program can fetch it.
+    """
+
+    build: Callable[..., Split]
+    source: str | None
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+    licence: str
+    label: str = "label"
+    class_names: str = "label"
+    captions: bool = False
+    metric: str = "top1"
+    templates: str = "plain"
+    samples: dict[str, int] = field(default_factory=dict)
+    download: int = 0
+    obtain: str = ""
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """The options as JSON-schema fragments with their defaults."""
+        return {name: _schema(option, self.obtain) for name, option in parameters(self.build).items()}
+
+
+_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null"}
+
+
+def _schema(option: Parameter, obtain: str) -> dict[str, Any]:
+    members = get_args(option.type) if get_origin(option.type) in (Union, UnionType) else (option.type,)
+    found: dict[str, Any] = {"default": option.default}
+    if option.choices:
+        found |= {"type": "string", "enum": list(option.choices)}
+    elif get_origin(option.type) is list:
+        (item,) = get_args(option.type)
+        one = {"enum": list(get_args(item))} if get_origin(item) is Literal else {}
+        found |= {"type": "array", "items": {"type": "string", **one}, "uniqueItems": True}
+    else:
+        kinds = [_TYPES[member] for member in members]
+        found["type"] = kinds[0] if len(kinds) == 1 else kinds
+    if option.range is not None:
+        keys = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+        found |= {key: bound for name, key in keys.items() if (bound := getattr(option.range, name)) is not None}
+    if option.default is REQUIRED:
+        found |= {"default": "", "minLength": 1, "description": obtain}
+    return found
+
+
+_RESEARCH = "non-commercial research"
 
 SOURCES: dict[str, Source] = {
-    "fashion-mnist": Source(
-        "glofnd.data.sources.fashion_mnist:fetch", "MIT", "https://github.com/zalandoresearch/fashion-mnist"
-    ),
+    "fashion-mnist": Source(fetch_fashion_mnist, "MIT", "https://github.com/zalandoresearch/fashion-mnist"),
     "digits": Source(
-        "glofnd.data.sources.installed:fetch_digits",
+        fetch_digits,
         "CC-BY-4.0",
         "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
     ),
-    "mnist": Source("glofnd.data.sources.installed:fetch_mnist", "CC-BY-SA-3.0", "http://yann.lecun.com/exdb/mnist/"),
+    "mnist": Source(fetch_mnist, "CC-BY-SA-3.0", "http://yann.lecun.com/exdb/mnist/"),
     "emoji": Source(
-        "glofnd.data.sources.emoji:fetch",
+        fetch_emoji,
         "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor, see ATTRIBUTION.md)",
         "https://icon-sets.iconify.design/",
     ),
-    **PUBLISHED_SOURCES,
+    "cifar10": Source(published.cifar10, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "cifar100": Source(published.cifar100, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "food101": Source(
+        published.food101,
+        f"{_RESEARCH} (pictures of Foodspotting's users)",
+        "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+    ),
+    "dtd": Source(published.dtd, _RESEARCH, "https://www.robots.ox.ac.uk/~vgg/data/dtd/"),
+    "oxford-pets": Source(published.oxford_pets, "CC-BY-SA-4.0", "https://www.robots.ox.ac.uk/~vgg/data/pets/"),
+    "flowers102": Source(published.flowers102, "none stated", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"),
+    "caltech101": Source(published.caltech101, "CC-BY-4.0", "https://data.caltech.edu/records/mzrjq-6wc02"),
 }
 
-_OWN_FOLDER = "name the folder of your own pictures as `path`: `path`/<split>/<class>/<picture>"
-_OWN_TARS = "name the folder of your own tars as `path`"
+_IMAGENET = (
+    "ImageNet needs a login: get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from "
+    "https://image-net.org/download and unpack them to `path`/train/<wnid>/*.JPEG and `path`/val/<wnid>/*.JPEG "
+    "(with ILSVRC2012_devkit_t12.tar.gz beside them, torchvision.datasets.ImageNet(`path`, split) does that)"
+)
+_CARS = (
+    "Stanford Cars' own host is gone: get cars_train, cars_test, devkit and cars_test_annos_withlabels.mat from a copy "
+    "(https://github.com/pytorch/vision/issues/7545 names some) and put them into `path`"
+)
+_FLICKR = (
+    "Flickr30k needs a request: get the pictures from https://shannon.cs.illinois.edu/DenotationGraph/ to "
+    "`path`/flickr30k-images, and dataset_flickr30k.json from "
+    "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip to `path`"
+)
+_COCO = (
+    "get train2014.zip and val2014.zip from https://cocodataset.org/#download, unpacked to `path`/train2014 and "
+    "`path`/val2014, and dataset_coco.json from "
+    "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip to `path` (for `annotations: 2017`: "
+    "train2017, val2017 and annotations/captions_{train,val}2017.json)"
+)
+_CC3M = (
+    "get the list Train_GCC-training.tsv from https://ai.google.com/research/ConceptualCaptions/download, put the line "
+    "`caption<TAB>url` above it, and load its pictures to `path` with `img2dataset --url_list Train_GCC-training.tsv "
+    "--input_format tsv --url_col url --caption_col caption --output_format webdataset --image_size 256 "
+    "--resize_mode center_crop --output_folder PATH`"
+)
+_TRAIN_TEST = ("train", "test")
+
+
+def _captioned(build: Callable[..., Split], licence: str, samples: dict[str, int], download: int, how: str) -> Dataset:
+    """Pictures with sentences, which only the user can get; their classes are their captions."""
+    return Dataset(
+        build=build,
+        source=None,
+        splits=tuple(samples),
+        labels=("caption",),
+        licence=licence,
+        label="caption",
+        class_names="caption",
+        captions=True,
+        samples=samples,
+        download=download,
+        obtain=how,
+    )
+
 
 DATASETS: dict[str, Dataset] = {
     "fashion-mnist": Dataset(
+        build=fashion_mnist,
         source="fashion-mnist",
-        target="glofnd.data.datasets.grey:fashion_mnist",
-        splits=("train", "test"),
+        splits=_TRAIN_TEST,
         labels=("label",),
         licence="MIT",
         templates="clothing",
         samples={"train": 60000, "test": 10000},
         download=30_878_645,
-        parameters={**shards(), "train_samples": samples(60000), "test_samples": samples(10000)},
     ),
     "digits": Dataset(
+        build=digits,
         source="digits",
-        target="glofnd.data.datasets.grey:digits",
-        splits=("train", "test"),
+        splits=_TRAIN_TEST,
         labels=("label",),
         licence="CC-BY-4.0",
         templates="digits",
         samples={"train": 1437, "test": 360},
-        parameters={**shards(), "train_samples": samples(1437), "test_samples": samples(360)},
     ),
     "mnist": Dataset(
+        build=mnist,
         source="mnist",
-        target="glofnd.data.datasets.grey:mnist",
-        splits=("train", "test"),
+        splits=_TRAIN_TEST,
         labels=("label",),
         licence="CC-BY-SA-3.0",
         templates="digits",
         samples={"train": 4000, "test": 1000},
-        parameters={**shards(), "train_samples": samples(4000), "test_samples": samples(1000)},
     ),
     "emoji": Dataset(
+        build=emoji,
         source="emoji",
-        target="glofnd.data.datasets.emoji:build",
         splits=("train", "test-concepts", "test-vendor"),
         labels=("concept", "subgroup", "group", "vendor"),
         licence="Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor)",
@@ -81,108 +220,205 @@ DATASETS: dict[str, Dataset] = {
         captions=True,
         samples={"train": 3690, "test-concepts": 799, "test-vendor": 530},
         download=20_825_414,
-        parameters={
-            **shards(),
-            "groups": names(*GROUPS),
-            "subgroups": names(*(subgroup for group in GROUPS.values() for subgroup in group)),
-            "min_vendors": {"type": "integer", "default": 6, "minimum": 1, "maximum": 7},
-            "max_concepts": {"type": ["integer", "null"], "default": 500, "minimum": 2},
-            "skin_tones": {"type": "boolean", "default": True},
-            "caption": {"type": "string", "default": "label-tags", "enum": ["label", "label-tags"]},
-        },
     ),
-    **PUBLISHED,
-    "folder": Dataset(
+    "imagenet100": Dataset(
+        build=imagenet100,
         source=None,
-        target="glofnd.data.datasets.folder:build",
-        splits=("train", "test"),
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence=_RESEARCH,
+        templates="photo",
+        samples={"train": 126689, "test": 5000},
+        download=154_642_401_280,
+        obtain=_IMAGENET,
+    ),
+    "cifar10": Dataset(
+        build=cifar10,
+        source="cifar10",
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence="none stated",
+        templates="cifar",
+        samples={"train": 50000, "test": 10000},
+        download=170_052_171,
+    ),
+    "cifar100": Dataset(
+        build=cifar100,
+        source="cifar100",
+        splits=_TRAIN_TEST,
+        labels=("label", "superclass"),
+        licence="none stated",
+        templates="cifar",
+        samples={"train": 50000, "test": 10000},
+        download=168_513_733,
+    ),
+    "food101": Dataset(
+        build=food101,
+        source="food101",
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence=_RESEARCH,
+        templates="food101",
+        samples={"train": 75750, "test": 25250},
+        download=4_996_278_331,
+    ),
+    "stanford-cars": Dataset(
+        build=stanford_cars,
+        source=None,
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence=_RESEARCH,
+        templates="stanford-cars",
+        samples={"train": 8144, "test": 8041},
+        download=1_956_619_750,
+        obtain=_CARS,
+    ),
+    "dtd": Dataset(
+        build=dtd,
+        source="dtd",
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence=_RESEARCH,
+        templates="dtd",
+        samples={"train": 3760, "test": 1880},
+        download=625_239_812,
+    ),
+    "oxford-pets": Dataset(
+        build=oxford_pets,
+        source="oxford-pets",
+        splits=_TRAIN_TEST,
+        labels=("label", "species"),
+        licence="CC-BY-SA-4.0",
+        metric="mean-per-class",
+        templates="oxford-pets",
+        samples={"train": 3680, "test": 3669},
+        download=811_092_049,
+    ),
+    "caltech101": Dataset(
+        build=caltech101,
+        source="caltech101",
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence="CC-BY-4.0",
+        metric="mean-per-class",
+        templates="caltech101",
+        samples={"train": 6942, "test": 1735},
+        download=137_414_764,
+    ),
+    "flowers102": Dataset(
+        build=flowers102,
+        source="flowers102",
+        splits=_TRAIN_TEST,
+        labels=("label",),
+        licence="none stated",
+        metric="mean-per-class",
+        templates="flowers102",
+        samples={"train": 2040, "test": 6149},
+        download=344_878_000,
+    ),
+    "cc3m": _captioned(
+        cc3m,
+        "pictures under their owners' terms; captions free for any use, naming Google LLC is appreciated",
+        {"train": 3318333, "test": 15840},
+        100_000_000_000,
+        _CC3M,
+    ),
+    "flickr30k": _captioned(
+        flickr30k,
+        f"{_RESEARCH} (pictures under Flickr's terms)",
+        {"train": 29000, "val": 1014, "test": 1000},
+        4_500_000_000,
+        _FLICKR,
+    ),
+    "coco-captions": _captioned(
+        coco_captions,
+        "CC-BY-4.0 (annotations; pictures under Flickr's terms)",
+        {"train": 113287, "val": 5000, "test": 5000},
+        20_200_000_000,
+        _COCO,
+    ),
+    "folder": Dataset(
+        build=folder,
+        source=None,
+        splits=_TRAIN_TEST,
         labels=("label",),
         licence="the user's own",
         templates="photo",
-        obtain=_OWN_FOLDER,
-        parameters={
-            **picture_files(32, 8, "png"),
-            **files(_OWN_FOLDER),
-            "train": {"type": "string", "default": "train", "minLength": 1},
-            "test": {"type": "string", "default": "val", "minLength": 1},
-            "test_share": {"type": "number", "default": 0.2, "exclusiveMinimum": 0, "exclusiveMaximum": 1},
-            "class_list": {"type": ["string", "null"], "default": None},
-            "train_samples": limited(),
-            "test_samples": limited(),
-        },
+        obtain="name the folder of your own pictures as `path`: `path`/<split>/<class>/<picture>",
     ),
     "webdataset": Dataset(
+        build=webdataset,
         source=None,
-        target="glofnd.data.datasets.web:build",
-        splits=("train", "test"),
+        splits=_TRAIN_TEST,
         labels=("label", "caption"),
         licence="the user's own",
         captions=True,
         templates="photo",
-        obtain=_OWN_TARS,
-        parameters={
-            **picture_files(32, 8, "png"),
-            **files(_OWN_TARS),
-            "train": {"type": "string", "default": "train/*.tar", "minLength": 1},
-            "test": {"type": "string", "default": "test/*.tar", "minLength": 1},
-            "label_from": {
-                "type": ["string", "null"],
-                "default": "cls",
-                "pattern": r"^(cls|txt|json\..+)\Z",
-                "description": "must be cls, txt or json.KEY",
-            },
-            "captions_from": {
-                "type": ["string", "null"],
-                "default": None,
-                "pattern": r"^(txt|json\..+)\Z",
-                "description": "must be txt or json.KEY",
-            },
-            "class_list": {"type": ["string", "null"], "default": None},
-        },
+        obtain="name the folder of your own tars as `path`",
     ),
 }
 
 
-def load(target: str) -> Any:
-    """Import what a catalogue entry's `target` names."""
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
-
-
 def configured(entry: Dataset, block: dict[str, Any]) -> Dataset:
-    """The entry as a block of the config makes it: its source, label fields and captions can depend on parameters.
+    """The entry as a block of the config makes it: its source, label fields and captions can depend on options.
 
-    `block` may lack parameters, which then have their defaults; wrong values of others do not matter.
+    `block` may lack options, which then have their defaults; wrong values of others do not matter.
     """
+    options = parameters(entry.build)
 
     def value(key: str) -> Any:
-        return block.get(key, entry.parameters[key]["default"]) if key in entry.parameters else None
+        return block.get(key, options[key].default) if key in options else None
 
-    if value("path"):
+    if value("path") not in (None, "", REQUIRED):
         entry = replace(entry, source=None)
-    if "label_from" in entry.parameters:
+    if "label_from" in options:
         fields = {"label": value("label_from"), "caption": value("captions_from")}
-        labels = tuple(field for field, source in fields.items() if source)
+        labels = tuple(name for name, source in fields.items() if source)
         first = labels[0] if labels else entry.label
         entry = replace(entry, labels=labels, label=first, class_names=first, captions="caption" in labels)
     return entry
 
 
+def problems(options: dict[str, Any]) -> Iterator[str]:
+    """What is wrong between the options of one data set, or in the form of one, each as `key: what is wrong`.
+
+    Args:
+        options: all options of a data set; of the right types, in their ranges.
+    """
+    groups, subgroups = options.get("groups") or list(GROUPS), options.get("subgroups") or []
+    inside = [subgroup for group in groups for subgroup in GROUPS[group]]
+    if unknown := [name for name in subgroups if name not in inside]:
+        yield f"subgroups: {unknown[0]!r} is none of the chosen groups', which are {', '.join(inside)}"
+    sources = {"label_from": ("cls", "txt"), "captions_from": ("txt",)}
+    for key, members in sources.items():
+        text = options.get(key)
+        if text and text not in members and not (text.startswith("json.") and text != "json."):
+            yield f"{key}: must be {', '.join(members)} or json.KEY, not {text!r}"
+    if "label_from" in options and not (options["label_from"] or options["captions_from"]):
+        yield "label_from: is null as captions_from is; a sample needs a class or captions"
+    for key in ("train", "test") if "captions_from" in options else ():
+        path = PurePosixPath(options[key])
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            yield f"{key}: {options[key]!r} is no pattern of files below `path`, such as train/*.tar"
+        elif any("**" in part and part != "**" for part in path.parts):
+            yield f"{key}: {options[key]!r} is no pattern of files; ** stands for whole folders only"
+
+
 def resolved(config: dict[str, Any], name: str) -> tuple[Dataset, dict[str, Any]]:
-    """The catalogue entry and the full parameters of the block `name` of the config's `datasets:`.
+    """The catalogue entry and the full options of the block `name` of the config's `datasets:`.
 
     The entry is the block's `dataset`, else the one of that name, as the block makes it (`configured`). Values are not
-    checked against their schemas here.
+    checked here.
 
     Raises:
-        ValueError: for an unknown data set or parameter, naming the valid ones.
+        ValueError: for an unknown data set or option, naming the valid ones.
     """
     kind = config.get("dataset", name)
     if not isinstance(kind, str) or kind not in DATASETS:
         raise ValueError(f"datasets.{name}: {kind!r} is not in the catalogue; known are {', '.join(DATASETS)}")
-    entry = DATASETS[kind]
-    unknown = [key for key in config if key != "dataset" and key not in entry.parameters]
+    entry, declared = DATASETS[kind], parameters(DATASETS[kind].build)
+    unknown = [key for key in config if key != "dataset" and key not in declared]
     if unknown:
-        raise ValueError(f"datasets.{name}: unknown key {unknown[0]!r}; valid are {', '.join(entry.parameters)}")
-    parameters = {key: config.get(key, schema["default"]) for key, schema in entry.parameters.items()}
-    return configured(entry, parameters), parameters
+        raise ValueError(f"datasets.{name}: unknown key {unknown[0]!r}; valid are {', '.join(declared)}")
+    options = {key: config.get(key, option.default) for key, option in declared.items()}
+    return configured(entry, options), options

@@ -11,7 +11,7 @@ from bad_data import NAMES, changed, members, noisy, refusal, shard, tar, webdat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from glofnd.data.catalogue import load, resolved
+from glofnd.data.catalogue import resolved
 from glofnd.data.datasets.tar_index import samples_of
 from glofnd.data.stream import ShardStream
 from glofnd.files import read_json
@@ -194,7 +194,7 @@ def test_a_flipped_byte_is_found_or_changes_no_picture(tmp_path, data):
     (tmp_path / "flipped.tar").write_bytes(whole[:place] + bytes([whole[place] ^ mask]) + whole[place + 1 :])
     entry, parameters = resolved({"path": str(tmp_path), "train": "flipped.tar", "image_size": 32}, "webdataset")
     try:
-        split = load(entry.target)(tmp_path, "train", parameters)
+        split = entry.build(**{**parameters, "split": "train", "path": tmp_path})
         pictures = [split.encode(payload) for payload in split.payloads]
     except ValueError as error:
         assert "flipped.tar: " in str(error) and "\n" not in str(error)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from glofnd.data.catalogue import DATASETS, Dataset, configured
-from glofnd.data.emoji_groups import GROUPS
+from glofnd.data.catalogue import DATASETS, Dataset, configured, problems
 from workflow.grid import Grid
 from workflow.plan.jobs import splits_read
 from workflow.schema import nearest
@@ -17,8 +16,8 @@ __all__ = ["block", "entry_of", "files", "reference", "samples", "shards", "trai
 
 Config = dict[str, Any]
 
-_TARS, _CLASSES = "webdataset", ("folder", "imagenet100")
-"""Entries of the catalogue that look for a split's files by a pattern, or in a folder with one folder per class."""
+_CLASSES = ("folder", "imagenet100")
+"""Entries of the catalogue that look for a split's files in a folder with one folder per class."""
 
 
 def entry_of(config: Config, label: str) -> Dataset:
@@ -29,33 +28,17 @@ def entry_of(config: Config, label: str) -> Dataset:
 
 def samples(config: Config, dataset: str, split: str) -> int | None:
     """Samples of a split, None where that is not known before the data are there."""
-    known: int | None = config["datasets"].get(dataset, {}).get(f"{split}_samples")
-    return known
-
-
-def _pattern(text: str) -> str | None:
-    """What is wrong with a pattern of files, as the end of a message."""
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts:
-        return "must lie below `path`"
-    if not path.parts or any("**" in part and part != "**" for part in path.parts):
-        return "is no pattern of files, such as train/*.tar"
-    return None
+    block = config["datasets"].get(dataset, {})
+    key = f"{split}_samples"
+    if key not in block or "class_list" in block:
+        return block.get(key)  # type: ignore[no-any-return]
+    return block[key] or DATASETS[block["dataset"]].samples.get(split)
 
 
 def block(config: Config, label: str) -> Iterator[str]:
     """Parameters of one data set against each other."""
-    given = config["datasets"][label]
-    if given["dataset"] == "emoji" and given["groups"] and given["subgroups"]:
-        inside = [subgroup for group in given["groups"] for subgroup in GROUPS[group]]
-        if not set(inside) & set(given["subgroups"]):
-            yield f"datasets.{label}.subgroups: none of them is in groups, whose subgroups are {', '.join(inside)}"
-    if given["dataset"] == _TARS and not (given["label_from"] or given["captions_from"]):
-        yield f"datasets.{label}: neither label_from nor captions_from is set; a sample needs a class or captions"
-    if DATASETS[given["dataset"]].target.endswith(".web:build"):
-        for split in DATASETS[given["dataset"]].splits:
-            if problem := _pattern(given[split]):
-                yield f"datasets.{label}.{split}: {shown(given[split])} {problem}"
+    for problem in problems(config["datasets"][label]):
+        yield f"datasets.{label}.{problem}"
 
 
 def shards(config: Config) -> Iterator[str]:

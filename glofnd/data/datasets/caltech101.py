@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from glofnd.data.datasets.pictures import SUFFIXES
 from glofnd.data.datasets.subsets import held_out
 from glofnd.data.datasets.tree import files_split, inside, plain_name
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnCopy, Samples, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import Range, checked
 
-__all__ = ["build"]
+__all__ = ["caltech101"]
 
 _NOT_A_CLASS = "BACKGROUND_Google"
 
@@ -31,7 +33,7 @@ _SPOKEN = {
 }
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """`101_ObjectCategories/<class>/image_0001.jpg ...`: a stratified test set is drawn by `split_seed`,
     by default a fifth of the pictures."""
     root = inside(inside(raw, "caltech101"), "101_ObjectCategories")
@@ -45,3 +47,20 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     names = [_SPOKEN.get(folder.name, plain_name(folder.name)) for folder in folders]
     flat = [path for found in pictures for path in found]
     return files_split(flat, {"label": labels}, {"label": names}, chosen, parameters)
+
+
+@checked
+def caltech101(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 256,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Annotated[int, Range(ge=1, le=8677), "size of the drawn test set"] = 1735,
+) -> Split:
+    """Caltech-101."""
+    return _build(Path(path or ""), split, dict(locals()))

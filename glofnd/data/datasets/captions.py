@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from glofnd.data.bad_samples import BadSampleError, BadSamples
 from glofnd.data.datasets.pictures import square_file
 from glofnd.data.datasets.tree import inside, read_lines
 from glofnd.data.manifest import NO_LABEL
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnFolder, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import Range, checked
 
 __all__ = ["LARGEST_CAPTION", "caption_field", "checked_captions", "coco_captions", "flickr30k"]
 
@@ -145,7 +147,7 @@ def _coco(path: Path, images: Path) -> Captioned:
     return [(names[number], lines) for number, lines in texts.items()]
 
 
-def coco_captions(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _coco_captions(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """COCO captions (Chen et al. 2015), by Karpathy's split or a year's own.
 
     `annotations: karpathy` reads `dataset_coco.json` and pictures of `train2014` and `val2014`; `2014` and `2017` read
@@ -179,7 +181,7 @@ def _tokens(path: Path, listing: Path, images: Path) -> Captioned:
     return [(_safe(images, file, path), lines) for file, lines in texts.items()]
 
 
-def flickr30k(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _flickr30k(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """Flickr30k (Young et al. 2014): `dataset_flickr30k.json`, else `results_20130124.token` with `<split>.txt`.
 
     The pictures lie in `flickr30k-images`.
@@ -190,3 +192,39 @@ def flickr30k(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         return _split(_tokens(token, raw / f"{split}.txt", images), token, split, parameters)
     path = raw / "dataset_flickr30k.json"
     return _split(_karpathy(path, images, split), path, split, parameters)
+
+
+@checked
+def coco_captions(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 256,
+    shards: Shards = 32,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    annotations: Annotated[
+        Literal["karpathy", "2017", "2014"], "whose lists of pictures and captions are read"
+    ] = "karpathy",
+    captions_per_picture: Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"] = 5,
+) -> Split:
+    """COCO captions."""
+    return _coco_captions(Path(path or ""), split, dict(locals()))
+
+
+@checked
+def flickr30k(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 256,
+    shards: Shards = 32,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    annotations: Annotated[Literal["karpathy", "token"], "whose lists of pictures and captions are read"] = "karpathy",
+    captions_per_picture: Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"] = 5,
+) -> Split:
+    """Flickr30k."""
+    return _flickr30k(Path(path or ""), split, dict(locals()))

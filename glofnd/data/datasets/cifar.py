@@ -13,7 +13,9 @@ from PIL import Image
 from glofnd.data.datasets.pictures import encoded
 from glofnd.data.datasets.subsets import published
 from glofnd.data.datasets.tree import inside, read_names
+from glofnd.data.options import ImageSize, OwnCopy, Samples, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import checked
 
 __all__ = ["cifar10", "cifar100", "read_records"]
 
@@ -66,7 +68,7 @@ def _split(
     )
 
 
-def cifar10(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _cifar10(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """Ten classes; `cifar-10-batches-bin/data_batch_1.bin ...`, `test_batch.bin`, `batches.meta.txt`."""
     root = inside(raw, "cifar-10-batches-bin")
     names = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
@@ -74,7 +76,7 @@ def cifar10(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     return _split([root / name for name in names], {"label": 0}, classes, split, parameters)
 
 
-def cifar100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _cifar100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """A hundred classes in twenty superclasses; `cifar-100-binary/{train,test}.bin` and the two files of names."""
     root = inside(raw, "cifar-100-binary")
     classes = {
@@ -82,3 +84,31 @@ def cifar100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         "superclass": read_names(root / "coarse_label_names.txt"),
     }
     return _split([root / f"{split}.bin"], {"superclass": 0, "label": 1}, classes, split, parameters)
+
+
+@checked
+def cifar10(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """CIFAR-10."""
+    return _cifar10(Path(path or ""), split, dict(locals()))
+
+
+@checked
+def cifar100(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """CIFAR-100."""
+    return _cifar100(Path(path or ""), split, dict(locals()))

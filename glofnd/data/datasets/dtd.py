@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from glofnd.data.datasets.subsets import published
 from glofnd.data.datasets.tree import files_split, inside, plain_name, read_lines
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnCopy, Samples, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import Range, checked
 
-__all__ = ["build"]
+__all__ = ["dtd"]
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """`dtd/labels/{train,val,test}<partition>.txt` and `dtd/images/<class>/<file>`.
 
     The published validation pictures belong to `train`: hyper-parameters are chosen on parts of the training labels,
@@ -35,3 +37,21 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         published(labels, split, parameters),
         parameters,
     )
+
+
+@checked
+def dtd(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 256,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+    partition: Annotated[int, Range(ge=1, le=10), "which published division; papers report the first"] = 1,
+) -> Split:
+    """Describable Textures."""
+    return _build(Path(path or ""), split, dict(locals()))

@@ -14,7 +14,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import resvg_py
@@ -23,16 +23,20 @@ from PIL import Image
 from glofnd.counter_random import permutation
 from glofnd.data.datasets.emoji_names import Concept, Names, read_concepts
 from glofnd.data.datasets.pictures import encoded
+from glofnd.data.emoji_groups import EmojiGroup
+from glofnd.data.options import ImageSize, Shards, SplitSeed
 from glofnd.data.sources.emoji import VENDORS
 from glofnd.data.split import Split
 from glofnd.files import read_json
+from glofnd.parameters import Range, checked
 
-__all__ = ["HELD_OUT_VENDOR", "Drawing", "build", "render", "split_concepts"]
+__all__ = ["HELD_OUT_VENDOR", "Drawing", "emoji", "render", "split_concepts"]
 
 # Iconify's names and defaults for an icon's view box.
 _FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
 HELD_OUT_VENDOR = "fluent-emoji-flat"
 TEST_SHARE = 0.2
+_ALL: list[Any] = []
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _eligible(concepts: list[Concept], drawings: list[Drawing], parameters: dict
     return [wanted[position] for position in np.sort(order)]
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """One split, ordered by concept, tone and vendor."""
     names = read_concepts(raw)
     drawings = [drawing for vendor in VENDORS for drawing in _drawings(raw, vendor, names)]
@@ -181,3 +185,23 @@ def _split(drawings: list[Drawing], concepts: list[Concept], used: list[int], pa
         channels=3,
         captions=captions,
     )
+
+
+@checked
+def emoji(
+    split: str,
+    path: Path,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    groups: Annotated[list[EmojiGroup], "Unicode's groups to take; none named takes all"] = _ALL,
+    subgroups: Annotated[list[str], "Unicode's subgroups to take; none named takes all"] = _ALL,
+    min_vendors: Annotated[int, Range(ge=1, le=7), "a concept must be drawn by so many of the training vendors"] = 6,
+    max_concepts: Annotated[int | None, Range(ge=2), "a seeded choice of so many concepts; null takes all"] = 500,
+    skin_tones: Annotated[bool, "take the skin tones of a concept, too"] = True,
+    caption: Annotated[
+        Literal["label", "label-tags"], "Unicode's name, with or without its search words"
+    ] = "label-tags",
+) -> Split:
+    """Emoji of eight vendors, ordered by concept, tone and vendor."""
+    return _build(path, split, dict(locals()))

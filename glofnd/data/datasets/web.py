@@ -10,7 +10,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from glofnd.data.bad_samples import BadSampleError, BadSamples, printable
 from glofnd.data.datasets.captions import caption_field, checked_captions
@@ -18,10 +18,12 @@ from glofnd.data.datasets.pictures import squared
 from glofnd.data.datasets.tar_index import Member, Members, Sample, member_name, picture_bytes, samples_of
 from glofnd.data.datasets.tree import plain_name, read_names
 from glofnd.data.manifest import NO_LABEL
+from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnFolder, Shards, SplitSeed
 from glofnd.data.split import Split
+from glofnd.parameters import checked
 from glofnd.progress import progress
 
-__all__ = ["build"]
+__all__ = ["cc3m", "webdataset"]
 
 _NUMBER = re.compile("[0-9]{1,9}")
 
@@ -109,7 +111,7 @@ def _tars(root: Path, pattern: str, split: str) -> list[Path]:
     return tars
 
 
-def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
     """One split: the tars that the pattern `parameters[split]` matches, by name, and the samples of each in its order.
 
     Raises:
@@ -151,3 +153,41 @@ def build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
         extension=parameters["encoding"],
         bad_samples=bad,
     )
+
+
+@checked
+def webdataset(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 32,
+    shards: Shards = 8,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "png",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train: Annotated[str, "pattern of the training tars below `path`"] = "train/*.tar",
+    test: Annotated[str, "pattern of the test tars below `path`"] = "test/*.tar",
+    label_from: Annotated[str | None, "where a sample's class is: cls, txt or json.KEY; null: it has none"] = "cls",
+    captions_from: Annotated[str | None, "where its captions are: txt or json.KEY; null: it has none"] = None,
+    class_list: Annotated[str | None, "file with a class name a line; null: `path`/classnames.txt"] = None,
+) -> Split:
+    """Tars of pictures with classes, captions or both."""
+    return _build(Path(path or ""), split, dict(locals()))
+
+
+@checked
+def cc3m(
+    split: str,
+    path: OwnFolder,
+    image_size: ImageSize = 256,
+    shards: Shards = 512,
+    split_seed: SplitSeed = 0,
+    encoding: Encoding = "jpg",
+    bad_samples: BadSamplesPolicy = "fail",
+    max_skipped: MaxSkipped = 0.01,
+    train: Annotated[str, "pattern of the training tars below `path`"] = "*.tar",
+    test: Annotated[str, "pattern of the test tars below `path`"] = "validation/*.tar",
+    captions_from: Annotated[str, "where a sample's captions are: txt or json.KEY"] = "txt",
+) -> Split:
+    """Conceptual Captions as img2dataset leaves it."""
+    return _build(Path(path or ""), split, {**locals(), "label_from": None, "class_list": None})

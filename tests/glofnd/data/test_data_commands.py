@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from evaluation.prompts import template_names
 from glofnd.data.__main__ import main
-from glofnd.data.catalogue import DATASETS, SOURCES, load, resolved
+from glofnd.data.catalogue import DATASETS, SOURCES, resolved
 from glofnd.data.manifest import read_manifest
 from glofnd.data.sources.archives import Published
 from glofnd.data.stream import ShardStream
@@ -126,7 +126,7 @@ def test_a_failed_fetch_leaves_no_source_json(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", DATASETS)
 def test_catalogue_entries_are_complete(name):
     entry = DATASETS[name]
-    assert callable(load(entry.target))
+    assert callable(entry.build)
     assert entry.source is None or entry.source in SOURCES
     assert entry.label in entry.labels and entry.class_names in entry.labels
     assert entry.metric in {"top1", "mean-per-class"}
@@ -144,7 +144,7 @@ def test_catalogue_entries_are_complete(name):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_sources_are_complete(name):
-    fetch = load(SOURCES[name].target)
+    fetch = SOURCES[name].fetch
     assert callable(fetch) and SOURCES[name].licence and SOURCES[name].homepage
     if isinstance(fetch, Published):
         assert DATASETS[name].download == sum(archive.bytes for archive in fetch.archives)

@@ -29,7 +29,7 @@ def opened(data):
 
 def test_fashion_mnist_is_stratified_and_resized(fashion_raw):
     _, parameters = resolved({"train_samples": 30, "test_samples": 30, "image_size": 28}, "fashion-mnist")
-    train = grey.fashion_mnist(fashion_raw, "train", parameters)
+    train = grey.fashion_mnist(**{**parameters, "split": "train", "path": fashion_raw})
     assert Counter(train.labels["label"]) == dict.fromkeys(range(10), 3)
     mode, pixels = opened(train.encode(train.payloads[0]))
     assert mode == "L" and (pixels == train.payloads[0]).all()
@@ -59,7 +59,7 @@ def test_labels_out_of_range_are_refused(fashion_raw):
     path.write_bytes(path.read_bytes()[:-1] + b"\x0a")
     _, parameters = resolved({"train_samples": 30}, "fashion-mnist")
     with pytest.raises(ValueError, match=r"train-labels.*: label 10 of sample 59 is out of range for 10 classes"):
-        grey.fashion_mnist(fashion_raw, "train", parameters)
+        grey.fashion_mnist(**{**parameters, "split": "train", "path": fashion_raw})
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_installed_digits(tmp_path, name, fetch, build, sizes):
     stated = fetch(tmp_path)
     assert stated["files"] == ["images.npy", "labels.npy"] and stated["version"]
     _, parameters = resolved({}, name)
-    train, test = build(tmp_path, "train", parameters), build(tmp_path, "test", parameters)
+    train, test = (build(path=tmp_path, split=part, **parameters) for part in ("train", "test"))
     assert (len(train), len(test)) == sizes
     images = np.load(tmp_path / "images.npy")
     assert images.max() == 255
@@ -97,21 +97,25 @@ def tree(tmp_path):
     return tmp_path / "tree"
 
 
+def _folder(root, split, parameters):
+    return folder.folder(**{**parameters, "split": split, "path": str(root)})
+
+
 def block(tree, **changes):
     return resolved({"path": str(tree), "image_size": 8, **changes}, "folder")[1]
 
 
 def test_folder_of_class_folders(tree):
-    split = folder.build(tree, "train", block(tree))
+    split = _folder(tree, "train", block(tree))
     assert split.classes == {"label": ["n01", "n02", "n03"]} and split.labels["label"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     mode, pixels = opened(split.encode(split.payloads[4]))
     assert mode == "RGB" and pixels.shape == (8, 8, 3) and (pixels == 80).all()
-    assert len(folder.build(tree, "test", block(tree))) == 3
+    assert len(_folder(tree, "test", block(tree))) == 3
 
 
 def test_folder_with_a_class_list_and_jpeg(tree, tmp_path):
     (tmp_path / "classes.txt").write_text("n03 a big cat\nn01\n\n")
-    split = folder.build(tree, "train", block(tree, class_list=str(tmp_path / "classes.txt"), encoding="jpg"))
+    split = _folder(tree, "train", block(tree, class_list=str(tmp_path / "classes.txt"), encoding="jpg"))
     assert split.classes["label"] == ["a big cat", "n01"] and len(split) == 6 and split.extension == "jpg"
     assert split.encode(split.payloads[0])[:3] == b"\xff\xd8\xff"
     (tmp_path / "classes.txt").write_text("n03\nn01\nn03\n")
@@ -123,37 +127,37 @@ def test_folder_errors_name_the_path(tree):
     with pytest.raises(
         ValueError, match=r"tree/none: no such folder; set `path` and `test` of the data set; .*tree has train, val"
     ):
-        folder.build(tree, "test", block(tree, test="none"))
+        _folder(tree, "test", block(tree, test="none"))
     (tree / "train/n02/1.png").write_bytes(b"\x89PNG broken")
-    split = folder.build(tree, "train", block(tree))
+    split = _folder(tree, "train", block(tree))
     with pytest.raises(ValueError, match=r"train/n02/1.png: does not decode"):
         split.encode(split.payloads[4])
     (tree / "train/empty").mkdir()
     with pytest.raises(ValueError, match=r"train/empty: no pictures"):
-        folder.build(tree, "train", block(tree))
+        _folder(tree, "train", block(tree))
 
 
 def test_classes_of_all_splits_are_those_of_the_training_folder(tree):
     (tree / "val/n00").mkdir()
     Image.new("RGB", (9, 9)).save(tree / "val/n00/0.png")
     with pytest.raises(ValueError, match=r"val/n00: is no class of .*train; remove it"):
-        folder.build(tree, "test", block(tree))
+        _folder(tree, "test", block(tree))
     (tree / "val/n00").rename(tree / "val/.hidden")
-    assert len(folder.build(tree, "test", block(tree))) == 3
+    assert len(_folder(tree, "test", block(tree))) == 3
     (tree / "val").rename(tree / "test")
-    assert folder.build(tree, "test", block(tree, test="test")).labels["label"] == [0, 1, 2]
+    assert _folder(tree, "test", block(tree, test="test")).labels["label"] == [0, 1, 2]
 
 
 def test_one_folder_for_both_splits_is_divided(tree):
     both = block(tree, test="train", test_share=0.34)
-    train, test = folder.build(tree, "train", both), folder.build(tree, "test", both)
+    train, test = _folder(tree, "train", both), _folder(tree, "test", both)
     assert test.labels["label"] == [0, 1, 2] and train.labels["label"] == [0, 0, 1, 1, 2, 2]
     assert not set(train.payloads) & set(test.payloads)
-    root = folder.build(tree / "train", "train", block(tree, train=".", test=".", test_samples=3))
+    root = _folder(tree / "train", "train", block(tree, train=".", test=".", test_samples=3))
     assert len(root) == 6
 
 
 def test_a_subset_of_a_folder(tree):
-    assert folder.build(tree, "train", block(tree, train_samples=3)).labels["label"] == [0, 1, 2]
+    assert _folder(tree, "train", block(tree, train_samples=3)).labels["label"] == [0, 1, 2]
     with pytest.raises(ValueError, match="a subset of 10 samples was asked for, but there are only 9"):
-        folder.build(tree, "train", block(tree, train_samples=10))
+        _folder(tree, "train", block(tree, train_samples=10))

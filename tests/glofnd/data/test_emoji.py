@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glofnd.data.catalogue import resolved
-from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, build, render, split_concepts
+from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, emoji, render, split_concepts
 from glofnd.data.datasets.emoji_names import read_concepts, slug
 from glofnd.data.sources.emoji import VENDORS
 
@@ -21,7 +21,9 @@ def names(split, field):
 
 
 def test_concepts_are_divided_and_a_vendor_is_held_out(emoji_raw):
-    train, concepts, vendor = (build(emoji_raw, s, parameters()) for s in ("train", "test-concepts", "test-vendor"))
+    train, concepts, vendor = (
+        emoji(path=emoji_raw, split=s, **parameters()) for s in ("train", "test-concepts", "test-vendor")
+    )
     assert len(set(names(concepts, "concept"))) == 2
     assert set(names(train, "concept")) | set(names(concepts, "concept")) == set(train.classes["concept"])
     assert not set(names(train, "concept")) & set(names(concepts, "concept"))
@@ -32,7 +34,7 @@ def test_concepts_are_divided_and_a_vendor_is_held_out(emoji_raw):
 
 
 def test_components_and_unknown_icons_are_left_out(emoji_raw):
-    split = build(emoji_raw, "train", parameters())
+    split = emoji(path=emoji_raw, split="train", **parameters())
     assert len(split.classes["concept"]) == 10 and "dark skin tone" not in split.classes["concept"]
     assert not any("unknown" in payload[0] for payload in split.payloads)
     assert not any("old-star" in payload[0] for payload in split.payloads)
@@ -41,7 +43,7 @@ def test_components_and_unknown_icons_are_left_out(emoji_raw):
 def test_matching_by_code_point_and_by_name(emoji_raw):
     found = {}
     for split in ("train", "test-concepts"):
-        built = build(emoji_raw, split, parameters())
+        built = emoji(path=emoji_raw, split=split, **parameters())
         found.update(zip((payload[0] for payload in built.payloads), names(built, "concept"), strict=True))
     assert found["noto/secret"] == "moon"
     assert found["twemoji/pinata"] == "piñata"
@@ -52,14 +54,14 @@ def test_matching_by_code_point_and_by_name(emoji_raw):
 
 def test_pictures_drawn_alike_stay_on_one_side(emoji_raw):
     for seed in range(12):
-        split = build(emoji_raw, "test-concepts", parameters(split_seed=seed))
+        split = emoji(path=emoji_raw, split="test-concepts", **parameters(split_seed=seed))
         assert len({"person", "man"} & set(names(split, "concept"))) != 1
 
 
 def test_skin_tones_are_variants_of_their_concept(emoji_raw):
     parts = ("train", "test-concepts")
-    plain = [build(emoji_raw, part, parameters(skin_tones=False)) for part in parts]
-    toned = [build(emoji_raw, part, parameters(skin_tones=True)) for part in parts]
+    plain = [emoji(path=emoji_raw, split=part, **parameters(skin_tones=False)) for part in parts]
+    toned = [emoji(path=emoji_raw, split=part, **parameters(skin_tones=True)) for part in parts]
     assert sum(map(len, toned)) == sum(map(len, plain)) + len(VENDORS) - 1
     part = next(part for part in toned if "waving hand" in names(part, "concept"))
     captions = [c[0] for c, name in zip(part.captions, names(part, "concept"), strict=True) if name == "waving hand"]
@@ -67,26 +69,35 @@ def test_skin_tones_are_variants_of_their_concept(emoji_raw):
 
 
 def test_selection_by_vendors_groups_and_number(emoji_raw):
-    assert "star" in build(emoji_raw, "train", parameters(min_vendors=6)).classes["concept"]
-    assert "star" not in build(emoji_raw, "train", parameters(min_vendors=7)).classes["concept"]
-    faces = build(emoji_raw, "train", parameters(groups=["faces"]))
+    assert "star" in emoji(path=emoji_raw, split="train", **parameters(min_vendors=6)).classes["concept"]
+    assert "star" not in emoji(path=emoji_raw, split="train", **parameters(min_vendors=7)).classes["concept"]
+    faces = emoji(path=emoji_raw, split="train", **parameters(groups=["faces"]))
     assert faces.classes["group"] == ["faces"] and len(faces.classes["concept"]) == 5
-    assert build(emoji_raw, "train", parameters(subgroups=["two"])).classes["subgroup"] == ["two"]
-    few = [build(emoji_raw, "train", parameters(max_concepts=5, split_seed=s)).classes["concept"] for s in range(4)]
+    assert emoji(path=emoji_raw, split="train", **parameters(subgroups=["two"])).classes["subgroup"] == ["two"]
+    few = [
+        emoji(path=emoji_raw, split="train", **parameters(max_concepts=5, split_seed=s)).classes["concept"]
+        for s in range(4)
+    ]
     assert {len(concepts) for concepts in few} == {5} and len({tuple(concepts) for concepts in few}) > 1
-    assert few[0] == build(emoji_raw, "train", parameters(max_concepts=5)).classes["concept"]
+    assert few[0] == emoji(path=emoji_raw, split="train", **parameters(max_concepts=5)).classes["concept"]
 
 
 def test_caption_forms(emoji_raw):
-    assert build(emoji_raw, "train", parameters(caption="label", groups=["faces"])).captions[0] == ["red apple"]
-    assert build(emoji_raw, "train", parameters(groups=["faces"])).captions[0] == ["red apple, x"]
+    assert emoji(path=emoji_raw, split="train", **parameters(caption="label", groups=["faces"])).captions[0] == [
+        "red apple"
+    ]
+    assert emoji(path=emoji_raw, split="train", **parameters(groups=["faces"])).captions[0] == ["red apple, x"]
 
 
 def test_impossible_selections_are_refused(emoji_raw):
     with pytest.raises(ValueError, match=r"groups \['face'\] unknown; valid are faces, things"):
-        build(emoji_raw, "train", parameters(groups=["face"]))
+        emoji(path=emoji_raw, split="train", **parameters(groups=["face"]))
     with pytest.raises(ValueError, match="fewer than two concepts"):
-        build(emoji_raw, "train", parameters(groups=["faces"], subgroups=["two"], min_vendors=7, max_concepts=1))
+        emoji(
+            path=emoji_raw,
+            split="train",
+            **parameters(groups=["faces"], subgroups=["two"], min_vendors=7, max_concepts=1),
+        )
 
 
 def test_rendering_on_white_and_centred():

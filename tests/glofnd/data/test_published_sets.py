@@ -10,14 +10,14 @@ import published_trees as trees
 import pytest
 from PIL import Image
 
-from glofnd.data.catalogue import DATASETS, load, resolved
+from glofnd.data.catalogue import DATASETS, resolved
 from glofnd.data.datasets import folder
 from glofnd.data.datasets.folder import read_class_list
 
 
 def split_of(name, root, split, **parameters):
     entry, full = resolved({"image_size": 8, **parameters}, name)
-    return load(entry.target)(root, split, full)
+    return entry.build(**{**full, "split": split, "path": root})
 
 
 def seen(split):

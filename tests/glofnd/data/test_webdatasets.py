@@ -11,7 +11,7 @@ import webdataset
 from PIL import Image
 
 from glofnd.data.__main__ import main
-from glofnd.data.catalogue import load, resolved
+from glofnd.data.catalogue import resolved
 from glofnd.data.datasets.tar_index import member_name, picture_bytes
 from glofnd.data.stream import ShardStream
 from glofnd.files import read_json
@@ -36,7 +36,7 @@ def tar(path, members, **options):
 
 def built(root, split, kind="webdataset", **parameters):
     entry, full = resolved({"image_size": 8, "path": str(root), **parameters}, kind)
-    return entry, load(entry.target)(root, split, full)
+    return entry, entry.build(**{**full, "split": split, "path": root})
 
 
 def seen(split):
