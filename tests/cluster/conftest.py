@@ -1,17 +1,19 @@
-"""One cluster for all tests of this folder, and what runs on it in the background."""
+"""One cluster for all tests of this folder, and the jobs that SLURM ends in minutes, started in the background."""
 
 import fcntl
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from failing_benchmark import RUNS, config, prepared, targets
 from slurm_cluster import Cluster, missing, wait_until
-from snakemake_call import Call, calling
+from snakemake_on_slurm import Call, calling
 
 ASKED = "GLOFND_TEST_CLUSTER"
+FAILING = "out/runs/fashion-mnist/sogclr"
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +36,38 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             made.stop()
 
 
+def failing_benchmark(folder: Path, *labels: str) -> tuple[dict[str, Any], list[str], dict[str, str]]:
+    """Trainings that `failing_jobs.py` stands in for: config, targets, environment. The data is there already."""
+    for name in ("raw/fashion-mnist/source.json", "shards/fashion-mnist/train/manifest.json"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text("{}")
+    (folder / "bin").mkdir()
+    stand_in = folder / "bin" / "python"
+    stand_in.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("failing_jobs.py")}" "$@"\n')
+    stand_in.chmod(0o755)
+    detectors = {"none": False, "glofnd": False} | {label: {"method": "none"} for label in labels}
+    config = {
+        "paths": {"raw": "raw", "shards": "shards", "results": "out"},
+        "seeds": [1],
+        "significance": None,
+        # One minute and 600 MB for the first attempt.
+        "resources": {"pretrain": {"mem_mb": 600, "runtime": 1, "gpu": 1, "partition": "left"}},
+        "experiments": {"emoji": False, "fashion-mnist": {"detectors": detectors}},
+    }
+    targets = [f"{FAILING}/{label}/seed1/checkpoint.pt" for label in labels]
+    return config, targets, {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+
 @pytest.fixture(scope="session")
 def failing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
-    """Four trainings that are lost in four ways. SLURM's time limits are minutes, so other tests run meanwhile."""
+    """Three trainings that are lost in three ways. SLURM's time limits are minutes, so other tests run meanwhile."""
     folder = tmp_path_factory.mktemp("failing")
-    labels = ("memory", "time", "cancelled", "preempted")
-    with calling(folder, config(*labels), *targets(*labels), environment=prepared(folder)) as call:
-        for label, command in (("cancelled", ["scancel"]), ("preempted", ["scontrol", "requeue"])):
-            call.wait_for(f"{RUNS}/{label}/seed1/started")
-            (job,) = cluster.active(f"sogclr_{label}_seed1")
-            cluster.command(*command, job)
-        wait_until(lambda: cluster.of(f"sogclr_{label}_seed1")[0]["state"] == "PENDING", "a job in the queue again")
+    config, targets, environment = failing_benchmark(folder, "memory", "time", "preempted")
+    with calling(folder, config, *targets, **environment) as call:
+        call.wait_for(f"{FAILING}/preempted/seed1/started")
+        (job,) = cluster.active("sogclr_preempted_seed1")
+        cluster.command("scontrol", "requeue", job)
+        wait_until(lambda: cluster.of("sogclr_preempted_seed1")[0]["state"] == "PENDING", "a job in the queue again")
         # SLURM holds a job back for two minutes after it took it from its node.
         cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now")
         yield call

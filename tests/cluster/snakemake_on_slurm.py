@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
-from slurm_cluster import PATIENCE
+from slurm_cluster import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Looking often is for jobs of seconds; a cluster's users are told not to.
@@ -34,29 +33,24 @@ class Call:
 
     def finish(self) -> int:
         """Its exit code, once it has ended."""
-        try:
-            return self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"not done after {PATIENCE} s:\n{self.output[-6000:]}") from None
+        return self.process.wait(PATIENCE)
 
     def wait_for(self, path: str) -> Path:
         """The file that fits this pattern below the folder, once it is there."""
-        end = time.monotonic() + PATIENCE
-        while not (found := sorted(self.folder.glob(path))):
+
+        def there() -> bool:
             assert self.process.poll() is None, f"ended without {path}:\n{self.output[-6000:]}"
-            assert time.monotonic() < end, f"no {path} after {PATIENCE} s:\n{self.output[-6000:]}"
-            time.sleep(0.05)
-        return found[0]
+            return any(self.folder.glob(path))
+
+        wait_until(there, path)
+        return next(self.folder.glob(path))
 
 
 @contextmanager
-def calling(
-    folder: Path, config: dict[str, Any], *arguments: str, environment: dict[str, str] | None = None
-) -> Iterator[Call]:
+def calling(folder: Path, config: dict[str, Any], *arguments: str, **environment: str) -> Iterator[Call]:
     """Start the repository's own DAG, the smoke preset with `config` laid over it; it is killed in the end."""
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile")]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--workflow-profile", str(ROOT / "profiles/slurm"), *QUICK]
     command += ["--configfile", str(ROOT / "configs/smoke.yaml"), str(folder / "config.yaml"), "--"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -64,7 +58,7 @@ def calling(
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=folder,
-            env={**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), **(environment or {})},
+            env={**os.environ, "PATH": path, "XDG_CACHE_HOME": str(folder / "cache"), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
