@@ -19,6 +19,8 @@ from glofnd.data.datasets.dtd import dtd
 from glofnd.data.datasets.emoji import emoji
 from glofnd.data.datasets.folder import folder, imagenet100
 from glofnd.data.datasets.food101 import food101
+from glofnd.data.datasets.glyphs import SPLITS as GLYPH_SPLITS
+from glofnd.data.datasets.glyphs import glyphs
 from glofnd.data.datasets.grey import digits, fashion_mnist, mnist
 from glofnd.data.datasets.matlab import flowers102, stanford_cars
 from glofnd.data.datasets.oxford_pets import oxford_pets
@@ -28,6 +30,7 @@ from glofnd.data.sources import published
 from glofnd.data.sources.emoji import fetch as fetch_emoji
 from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
 from glofnd.data.sources.installed import fetch_digits, fetch_mnist
+from glofnd.data.sources.typefaces import fetch as fetch_typefaces
 from glofnd.data.split import Split
 from glofnd.parameters import REQUIRED, Parameter, parameters
 
@@ -120,6 +123,9 @@ SOURCES: dict[str, Source] = {
         fetch_emoji,
         "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor, see ATTRIBUTION.md)",
         "https://icon-sets.iconify.design/",
+    ),
+    "typefaces": Source(
+        fetch_typefaces, "OFL-1.1, Apache-2.0, UFL-1.0 (by family, see `licences`)", "https://fontsource.org/"
     ),
     "cifar10": Source(published.cifar10, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
     "cifar100": Source(published.cifar100, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
@@ -220,6 +226,17 @@ DATASETS: dict[str, Dataset] = {
         captions=True,
         samples={"train": 3690, "test-concepts": 799, "test-vendor": 530},
         download=20_825_414,
+    ),
+    "glyphs": Dataset(
+        build=glyphs,
+        source="typefaces",
+        splits=GLYPH_SPLITS,
+        labels=("label", "name", "base", "family", "kind"),
+        licence="OFL-1.1, Apache-2.0, UFL-1.0 (by family)",
+        class_names="name",
+        captions=True,
+        samples={"train": 7252, "test-fonts": 2609, "new-characters": 1570, "test-characters": 567},
+        download=28_191_510,
     ),
     "imagenet100": Dataset(
         build=imagenet100,

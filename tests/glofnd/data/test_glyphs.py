@@ -1,0 +1,197 @@
+import base64
+import io
+import json
+import os
+import stat
+import sys
+import tarfile
+import unicodedata
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from PIL import Image
+
+from glofnd.data.bad_samples import BadSampleError
+from glofnd.data.datasets.glyphs import CHARACTERS, NEW_CHARACTERS, SPLITS, base, glyphs, render
+from glofnd.data.sources import commands, npm
+from glofnd.data.sources import typefaces as source
+from glofnd.data.sources.commands import FetchError
+from glofnd.data.sources.typefaces import typefaces
+from glofnd.data.writer import write_shards
+
+
+def box(width, height):
+    pen = TTGlyphPen(None)
+    if width and height:
+        pen.moveTo((100, 0))
+        for corner in ((100, height), (100 + width, height), (100 + width, 0)):
+            pen.lineTo(corner)
+        pen.closePath()
+    return pen.glyph()
+
+
+def write_font(path, lacks="€", empty="…"):
+    """A font whose character number n is a box of (200 + n) x 600; what it lacks is drawn as 500 x 700."""
+    drawn = [character for character in CHARACTERS + NEW_CHARACTERS if character not in lacks]
+    shapes = {".notdef": box(500, 700)}
+    for number, character in enumerate(drawn):
+        shapes[f"g{number}"] = box(0, 0) if character in empty else box(200 + number, 600)
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder(list(shapes))
+    font.setupCharacterMap({ord(character): f"g{number}" for number, character in enumerate(drawn)})
+    font.setupGlyf(shapes)
+    font.setupHorizontalMetrics(dict.fromkeys(shapes, (900, 100)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Boxes", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    font.font.flavor = "woff"
+    font.save(path)
+    return path
+
+
+def picture(data):
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "L"
+        return np.asarray(image)
+
+
+def test_a_glyph_fits_the_picture_in_its_middle(tmp_path):
+    font = write_font(tmp_path / "boxes" / "400.woff")
+    for size in (16, 32, 64):
+        found = picture(render((font, "A", size)))
+        rows, columns = np.flatnonzero(found.max(1) > 127), np.flatnonzero(found.max(0) > 127)
+        margin = size // 16
+        assert found.shape == (size, size) and (rows[0], rows[-1]) == (margin, size - 1 - margin)
+        assert len(columns) == pytest.approx((size - 2 * margin) * 200 / 600, abs=1)
+        assert abs(columns[0] + columns[-1] - (size - 1)) <= 1
+        assert found.max() == 255 and found[0].max() == 0
+    assert render((font, "A", 32)) == render((font, "A", 32))
+
+
+@pytest.mark.parametrize("character", ["€", "…"], ids=["drawn as an empty box", "drawn as nothing"])
+def test_a_character_that_a_font_lacks_is_refused(tmp_path, character):
+    font = write_font(tmp_path / "boxes" / "400.woff")
+    with pytest.raises(BadSampleError, match=f"boxes/400.woff '{character}': the font lacks this character"):
+        render((font, character, 32))
+
+
+def test_what_a_font_lacks_is_left_out_and_counted(tmp_path):
+    one, other = [face for face in typefaces() if face.split == "train"][:2]
+    write_font(tmp_path / one.file(one.regular), lacks="€½", empty="")
+    write_font(tmp_path / other.file(other.regular), lacks="", empty="…")
+    split = glyphs("train", tmp_path, image_size=8, families=2)
+    head = {"dataset": "glyphs", "split": "train", "image_size": 8}
+    manifest = write_shards(split, tmp_path / "shards", shards=2, head=head, tail={}, processes=1)
+    assert manifest["samples"] == 2 * len(CHARACTERS) - 3
+    assert [entry["where"] for entry in manifest["skipped"]] == [
+        f"{one.family}/400.woff '€'",
+        f"{one.family}/400.woff '½'",
+        f"{other.family}/400.woff '…'",
+    ]
+
+
+def values(split, field):
+    return {split.classes[field][number] for number in split.labels[field]}
+
+
+def test_families_and_characters_of_test_splits_are_not_trained_on(tmp_path):
+    splits = {name: glyphs(name, tmp_path, weights=2) for name in SPLITS}
+    train, fonts, new, characters = (splits[name] for name in SPLITS)
+    assert not values(train, "family") & (values(fonts, "family") | values(characters, "family"))
+    assert not values(train, "label") & (values(new, "label") | values(characters, "label"))
+    assert values(train, "label") == values(fonts, "label") == set(CHARACTERS)
+    assert values(new, "family") == values(train, "family") and values(characters, "family") == values(fonts, "family")
+    assert all(split.classes == train.classes for split in splits.values())
+    assert values(train, "kind") == values(fonts, "kind") == set(train.classes["kind"])
+    names = [unicodedata.name(train.classes["label"][number]).lower() for number in train.labels["label"]]
+    assert train.captions == [[name] for name in names]
+    assert [train.classes["name"][number] for number in train.labels["name"]] == names
+    for split in splits.values():
+        split.check()
+
+
+def test_families_and_weights_are_counted(tmp_path):
+    for families, weights in product((3, 20), (1, 3)):
+        split = glyphs("train", tmp_path, families=families, weights=weights)
+        assert len(values(split, "family")) == families
+        assert len({payload[0] for payload in split.payloads}) == families * weights
+        assert len(split) == families * weights * len(CHARACTERS)
+    assert len(glyphs("test-fonts", tmp_path, weights=5)) == len(glyphs("test-fonts", tmp_path))
+    with pytest.raises(ValueError, match="weights must be"):
+        glyphs("train", tmp_path, weights=0)
+
+
+def test_base_is_the_letter_without_accent_and_case():
+    assert [base(character) for character in "AåÉñÖÆ½7"] == ["a", "a", "e", "n", "o", "æ", "½", "7"]
+
+
+def test_no_two_characters_are_alike():
+    everything = CHARACTERS + NEW_CHARACTERS
+    assert len(set(everything)) == len(everything)
+    for alike in ("0Oo", "1lI|", "Cc", "Ss", "Vv", "Ww", "Xx", "Zz", "Uu", "Pp", "9gq", "-_~", ";:", "'`,"):
+        assert len(set(alike) & set(CHARACTERS)) < 2
+
+
+def test_every_typeface_is_free_pinned_and_of_a_known_kind():
+    faces = typefaces()
+    assert len({face.family for face in faces}) == len(faces) == 102
+    assert {face.licence for face in faces} <= {"OFL-1.1", "Apache-2.0", "MIT", "UFL-1.0"}
+    assert {face.split for face in faces} == {"train", "test"}
+    assert {face.kind for face in faces} == {"serif", "sans", "slab", "mono", "script", "display", "pixel"}
+    assert all(len(base64.b64decode(face.integrity.removeprefix("sha512-"))) == 64 for face in faces)
+    assert all(list(face.weights) == sorted(set(face.weights)) for face in faces)
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """An `npm` on PATH that packs what a folder has, all or nothing, and three families that are there."""
+    served, program = tmp_path / "served", tmp_path / "bin" / "npm"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!{sys.executable}
+import pathlib, shutil, sys
+served, out = pathlib.Path({str(served)!r}), sys.argv[sys.argv.index("--pack-destination") + 1]
+specs = sys.argv[2 : sys.argv.index("--pack-destination")]
+names = [spec[1:].replace("/", "-").replace("@", "-") + ".tgz" for spec in specs]
+if not all((served / name).is_file() for name in names):
+    sys.exit("npm error code E404")
+for name in names:
+    shutil.copy(served / name, out)
+"""
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(commands, "PAUSE_SECONDS", 0)
+    served.mkdir()
+    faces = []
+    for face in typefaces()[:3]:
+        with tarfile.open(served / face.package.tarball, "w:gz") as archive:
+            for name in ["LICENSE", *(f"files/{face.family}-latin-{w}-normal.woff" for w in face.weights)]:
+                data = b"Copyright 2011 A. Smith\n" if name == "LICENSE" else face.family.encode()
+                info = tarfile.TarInfo(f"package/{name}")
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        faces.append(replace(face, integrity=npm.integrity(served / face.package.tarball)))
+    monkeypatch.setattr(source, "typefaces", lambda: tuple(faces))
+    return served
+
+
+def test_a_package_that_cannot_be_fetched_is_named_and_a_new_call_goes_on(registry, tmp_path):
+    out, missing = tmp_path / "out", source.typefaces()[1]
+    hidden = (registry / missing.package.tarball).rename(tmp_path / "hidden")
+    with pytest.raises(FetchError, match=rf"@fontsource/{missing.family}@5.3.0 could not be fetched"):
+        source.fetch(out)
+    hidden.rename(registry / missing.package.tarball)
+    stated = source.fetch(out)
+    assert all((out / file).is_file() for file in stated["files"])
+    for face in source.typefaces():
+        assert (out / face.file(face.regular)).read_text() == face.family
+        assert stated["licences"][face.family] == {"licence": face.licence, "copyright": "Copyright 2011 A. Smith"}
+        assert stated["packages"][face.family]["integrity"] == face.integrity
+    json.dumps(stated)
