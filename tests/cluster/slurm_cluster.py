@@ -9,19 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 SETTINGS = Path("/etc/slurm")
 MARK = "# Made by a test of glofnd, and removed after it."
 PROGRAMS = {"munged": "munge", "slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "squeue": "slurm-wlm"}
 NODES = ("n1", "n2")
 
-# Jobs of partition `both` prefer n2, those of `left` have n1 alone, so that tests can disturb one without the other.
+# Jobs of partition `left` have n1 alone, so that tests can disturb n2 without them.
 CONFIG = """{mark}
 ClusterName={name}
 SlurmctldHost={host}(127.0.0.1)
@@ -53,8 +54,8 @@ SlurmdTimeout=10
 InactiveLimit=0
 MinJobAge=3600
 GresTypes=gpu
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=16000 Gres=gpu:4 Weight=2
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=16000 Gres=gpu:4 Weight=1
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=16000 Gres=gpu:4
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=16000 Gres=gpu:4
 PartitionName=both Nodes=n1,n2 Default=YES MaxTime=60 State=UP
 PartitionName=left Nodes=n1 MaxTime=60 State=UP
 """
@@ -93,14 +94,6 @@ def _free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _environment_of(process: str) -> dict[str, str]:
-    """Environment that a process was started with; empty where it has ended."""
-    with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{process}/environ").read_text(encoding="utf-8", errors="replace").split("\0")
-        return dict(line.partition("=")[::2] for line in lines)
-    return {}
 
 
 class Cluster:
@@ -143,7 +136,7 @@ class Cluster:
         """End everything on a node without a warning, as a power cut does."""
         self._daemons[node].kill()
         self._daemons[node].wait()
-        self._kill(lambda environment: environment.get("SLURMD_NODENAME") == node)
+        self._kill("SLURMD_NODENAME", node)
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job that SLURM still knows, finished ones too, as `id`, `comment`, `state`, `partition`, ..."""
@@ -181,7 +174,7 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        self._kill(lambda environment: environment.get("SLURM_CLUSTER_NAME") == self.name)
+        self._kill("SLURM_CLUSTER_NAME", self.name)
         for name in ("slurm.conf", "gres.conf"):
             (SETTINGS / name).unlink(missing_ok=True)
 
@@ -202,18 +195,18 @@ class Cluster:
         )
         return done.stdout.strip()
 
-    def _kill(self, of_ours: Callable[[dict[str, str]], bool]) -> None:
-        """End the processes of jobs with such an environment, and before them the daemon of their step."""
-        tasks = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        tasks = [process for process in tasks if of_ours(_environment_of(process))]
-        for process in [*self._steps(tasks), *tasks]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process), signal.SIGKILL)
-
-    @staticmethod
-    def _steps(tasks: list[str]) -> Iterator[str]:
-        for process in tasks:
-            with contextlib.suppress(OSError):
-                parent = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1]
-                if Path(f"/proc/{parent}/comm").read_text(encoding="utf-8").strip().startswith("slurmstepd"):
-                    yield parent
+    def _kill(self, variable: str, value: str) -> None:
+        """Kill the processes of jobs with that in their environment, and before them the daemon of their step."""
+        tasks = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(variable) == value:
+                    tasks.append(process)
+        for task in tasks:
+            with contextlib.suppress(psutil.Error):
+                parent = task.parent()
+                if parent and parent.name().startswith("slurmstepd"):
+                    parent.kill()
+        for task in tasks:
+            with contextlib.suppress(psutil.Error):
+                task.kill()
