@@ -85,3 +85,16 @@ print(loss.isfinite().item(), glofnd.__file__)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=installed, capture_output=True, text=True)
     assert done.stdout.split() == ["True", str(installed / "glofnd/__init__.py")], done.stderr
+
+
+def test_a_type_checker_knows_the_constructors(tmp_path: Path) -> None:
+    """In the checkout, whose cache of mypy `make lint` has filled; the installed library has the same files."""
+    (tmp_path / "snippet.py").write_text(
+        "from glofnd import GloFND, SogCLR\n"
+        "SogCLR(num_samples=10, temperature=0.1, detector=GloFND(num_samples=10, alpha=0.1))\n"
+        "GloFND(num_samples=10, alhpa=3)\n"
+    )
+    command = [sys.executable, "-m", "mypy", str(tmp_path / "snippet.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    (error,) = re.findall(r"snippet.py:(\d+): error: .*", done.stdout)
+    assert error == "3" and "alhpa" in done.stdout
