@@ -14,7 +14,7 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -39,6 +39,8 @@ CHARACTERS = (
 NEW_CHARACTERS = "ÀÅËÎÓÙÝáãêÐØðþ¥®\u00d7[{;“"  # the escape is the multiplication sign
 SPLITS = ("train", "test-fonts", "new-characters", "test-characters")
 
+# Names of weights as in CSS (OpenType's usWeightClass).
+_WEIGHTS = ["thin", "extra-light", "light", "regular", "medium", "semi-bold", "bold", "extra-bold", "black"]
 # No font has a character here: what it draws instead is its sign for a missing one.
 _NO_CHARACTER = "\uffff"
 
@@ -101,6 +103,12 @@ def _fonts(split: str, families: int, weights: int) -> list[tuple[Typeface, int]
     return [(face, weight) for face in train for weight in _weights(face, weights)]
 
 
+def _caption(face: Typeface, weight: int, character: str, style: bool) -> str:
+    """Unicode's name; with the style, as "latin capital letter a, bold sans, lato"."""
+    name = unicodedata.name(character).lower()
+    return f"{name}, {_WEIGHTS[weight // 100 - 1]} {face.kind}, {face.family.replace('-', ' ')}" if style else name
+
+
 @checked
 def glyphs(
     split: str,
@@ -109,6 +117,9 @@ def glyphs(
     shards: Shards = 8,
     families: Annotated[int, Range(ge=2, le=75), "of the 75 families to train on, so many"] = 75,
     weights: Annotated[int, Range(ge=1, le=5), "of each family to train on, at most so many weights"] = 1,
+    caption: Annotated[
+        Literal["name", "name-style"], "the character's Unicode name, alone or with the weight, kind and family"
+    ] = "name",
 ) -> Split:
     """Glyphs, ordered by family, weight and character; one that a font lacks is left out."""
     everything = [*CHARACTERS, *NEW_CHARACTERS]
@@ -135,6 +146,6 @@ def glyphs(
         payloads=[(path / face.file(weight), character, image_size) for face, weight, character in samples],
         encode=render,
         channels=1,
-        captions=[[unicodedata.name(character).lower()] for _, _, character in samples],
+        captions=[[_caption(*sample, caption == "name-style")] for sample in samples],
         bad_samples=BadSamples(skip=True, limit=0.05),
     )

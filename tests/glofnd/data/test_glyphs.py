@@ -127,6 +127,12 @@ def test_families_and_weights_are_counted(tmp_path):
         glyphs("train", tmp_path, weights=0)
 
 
+def test_a_caption_can_tell_the_style(tmp_path):
+    split = glyphs("train", tmp_path, families=2, weights=2, caption="name-style")
+    assert split.captions[0] == ["latin capital letter a, thin sans, lato"]
+    assert split.captions[-1] == ["latin small letter n with tilde, bold serif, halant"]
+
+
 def test_base_is_the_letter_without_accent_and_case():
     assert [base(character) for character in "AåÉñÖÆ½7"] == ["a", "a", "e", "n", "o", "æ", "½", "7"]
 
