@@ -17,29 +17,37 @@ from numpy.typing import NDArray
 __all__ = ["evaluate", "train"]
 
 BATCH, STEPS = 64, 100
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 TASK = {"dataset": "noise", "fractions": [1, 0.1], "draws": [1, 1]}
 Array = NDArray[Any]
 
 
 def _config(training: dict[str, Any], seed: int) -> dict[str, Any]:
-    from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, with_defaults
+    from glofnd.detectors import LocationScale
+    from glofnd.encoders import ResNet18
+    from glofnd.objectives import SogCLR
+    from glofnd.parameters import parameters
+    from glofnd.pretraining import TrainingOptions
+    from glofnd.views import TwoViews
+
+    def block(target: Callable[..., Any], **given: Any) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in parameters(target).items()} | given
 
     small = {"width": 8, "stem": "pooled", "projector_hidden": 64, "projector_dim": 32}
     # 16 steps an epoch; false negatives are dropped from the second on.
     detector = {"alpha": 0.1, "start_filter": 1}
-    defaults = {key: schema["default"] for key, schema in TRAINING.items()}
     return {
-        "run": f"noise/sogclr/glofnd/seed{seed}",
+        "run": f"noise/sogclr/location-scale/seed{seed}",
         "experiment": "noise",
         "modality": "unimodal",
         "seed": seed,
         "dataset": "noise",
         "label": "label",
-        "encoder": {"name": "resnet18", **with_defaults(ENCODERS["resnet18"], small)},
-        "views": {key: schema["default"] for key, schema in VIEWS.items()},
-        "training": {**defaults, "epochs": 7, "batch_size": BATCH, "device": "cpu", **training},
-        "objective": {"label": "sogclr", "method": "sogclr", **with_defaults(OBJECTIVES["sogclr"], {})},
-        "detector": {"label": "glofnd", "method": "glofnd", **with_defaults(DETECTORS["glofnd"], detector)},
+        "encoder": {"name": "resnet18", **block(ResNet18, **small)},
+        "views": block(TwoViews),
+        "training": block(TrainingOptions, epochs=7, batch_size=BATCH, device="cpu", **training),
+        "objective": {"label": "sogclr", "method": "sogclr", **block(SogCLR)},
+        "detector": {"label": "location-scale", "method": "location-scale", **block(LocationScale, **detector)},
     }
 
 
@@ -73,12 +81,11 @@ def train(training: dict[str, Any], seed: int, processes: int, shards: Path, out
 
     config, split = _config(training, seed), shards / "noise" / "train"
     if processes == 1:
-        EpochRecord.add_step = add_step  # type: ignore[method-assign]
+        EpochRecord.add_step = add_step  # type: ignore[method-assign, assignment]
         pretrain(config, split, out)
     else:
-        launch = [sys.executable, "-m", "glofnd.pretraining.launch", "--processes", str(processes), "--"]
-        options = ["--run-config", json.dumps(config), "--shards", str(split), "--out", str(out)]
-        subprocess.run([*launch, *options], check=True, cwd=Path(__file__).resolve().parent.parent)
+        command = [*TORCHRUN, str(processes), __file__, json.dumps(config), str(split), str(out)]
+        subprocess.run(command, check=True)
     state = checkpoint.read(out / "checkpoint.pt")
     last = state["history"][-1]
     where = ("--checkpoint", out / "checkpoint.pt", "--shards", shards)
@@ -118,3 +125,11 @@ def evaluate(features: Path, out: Path) -> None:
     for name, part in (("over seeds", over_seeds), ("over samples", over_samples)):
         found |= {f"statistics {name}: {key}": np.array(value, np.float64) for key, value in part.items()}
     np.savez(out / "found.npz", allow_pickle=False, **found)
+
+
+if __name__ == "__main__":
+    # One of several processes, started by `train`.
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from glofnd.pretraining import pretrain
+
+    pretrain(json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))

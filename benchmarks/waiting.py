@@ -25,9 +25,9 @@ from snakemake.utils import update_config
 from torch import Tensor
 
 from glofnd.files import write_json
-from glofnd.pretraining.run import Run
-from glofnd.pretraining.team import Team
-from glofnd.registry import EXECUTION, TRAINING
+from glofnd.pretraining import TrainingOptions
+from glofnd.pretraining.processes import Processes
+from glofnd.pretraining.trainer import Trainer
 from glofnd.views import TwoViews
 from workflow.configuration import resolve
 from workflow.jobs import Jobs
@@ -58,9 +58,8 @@ class TimedViews:
 
 def measure(config: dict[str, Any], shards: Path, steps: int) -> dict[str, float]:
     """Median milliseconds of a step and of its parts, and their shares of it; the first two steps do not count."""
-    execution = {key: TRAINING[key]["default"] for key in EXECUTION} | {"device": "cpu"}
-    execution["threads"] = config["training"].get("threads", execution["threads"])
-    run = Run(config, execution, shards, Team())
+    options = TrainingOptions(**{**config["training"], "device": "cpu"})
+    run = Trainer(config, options, shards, Processes())
     run.views = timed = TimedViews(run.views)  # type: ignore[assignment]
     run.start()
     rows: list[tuple[float, float, float]] = []
@@ -78,7 +77,7 @@ def measure(config: dict[str, Any], shards: Path, steps: int) -> dict[str, float
         "views_ms": views,
         "reading_share": reading / step,
         "views_share": views / step,
-        "threads": execution["threads"],
+        "threads": options.threads,
     }
 
 

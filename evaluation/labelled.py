@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from evaluation.feature_store import FeatureStoreError, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
-from evaluation.old_tasks import SplitTask
+from evaluation.tasks import SplitTask
 from evaluation.tested import TestSide, align
 from glofnd.data.manifest import read_manifest, verify_shards
 from glofnd.data.pictures import PictureReader
@@ -68,7 +68,7 @@ class Pictures:
 
     def _described(self) -> Iterator[Tensor]:
         chunks = parts(np.arange(len(self.index)), CHUNK)
-        return progress(self.batches(chunks), len(chunks), f"fingerprints of {self.name}", "batches")
+        return iter(progress(self.batches(chunks), len(chunks), f"fingerprints of {self.name}", "batches"))
 
 
 def parts(rows: Array, size: int) -> list[Array]:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from evaluation.detection import AnchorCounts, SimilarityHistogram
 from glofnd.data.stream import Batch, ShardStream
-from glofnd.pretraining.pairs import embed_pair
+from glofnd.pretraining import embed_pair
 from glofnd.progress import progress
 from glofnd.views import TwoViews
 

@@ -82,9 +82,15 @@ class Jobs:
         nodes = self.config["resources"]["pretrain"]["nodes"]
         if nodes * self.processes == 1:
             return "python -m glofnd.pretraining"
-        threads = self.training_threads(name) // self.processes
-        launch = f"--nodes {nodes} --processes {self.processes} --threads {threads}"
-        return f"python -m glofnd.pretraining.launch {launch} --"
+        launch = f"torchrun --nproc-per-node {self.processes} --shutdown-timeout 100"
+        launch += " --signals-to-handle SIGTERM,SIGINT,SIGUSR1"
+        if nodes == 1:
+            return f"{launch} --standalone -m glofnd.pretraining"
+        # One agent on each node; they meet on the first.
+        cpus = self.processes * int(self.config["experiments"][name.split("/")[0]]["training"]["threads"])
+        step = f"srun --nodes {nodes} --ntasks {nodes} --ntasks-per-node 1 --cpus-per-task {cpus} --kill-on-bad-exit=1"
+        place = '"$(hostname):$((20000 + SLURM_JOB_ID % 20000))"'
+        return f"{step} {launch} --nnodes {nodes} --rdzv-backend c10d --rdzv-endpoint {place} -m glofnd.pretraining"
 
     def execution(self, name: str) -> str:
         """How a run or trunk of that id is executed, as options; changes none of its numbers."""

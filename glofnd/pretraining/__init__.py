@@ -1,6 +1,8 @@
-"""The training loop, its schedules, and checkpoints."""
+"""Pretraining: `pretrain` trains one run, resumable at any step."""
 
 from glofnd.pretraining.loop import pretrain
-from glofnd.pretraining.run import objective_from
+from glofnd.pretraining.options import TrainingOptions
+from glofnd.pretraining.signals import Preempted
+from glofnd.pretraining.trainer import embed_pair, objective_from
 
-__all__ = ["objective_from", "pretrain"]
+__all__ = ["Preempted", "TrainingOptions", "embed_pair", "objective_from", "pretrain"]

@@ -1,183 +1,206 @@
-"""The training loop: from shards and a run config to a checkpoint, resumable at any step."""
+"""`pretrain`: from shards and a run config to a checkpoint, resumable at any step.
+
+While it trains, a rolling `resume-*.pt` lies beside its results. The name is a hash of everything that decides the
+numbers (config, shards, trunk, last epoch), so another run's is never taken, and the number of processes may change. It
+is written every `checkpoint_seconds` and when a signal asks to stop, and removed at the end.
+"""
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from glofnd import checkpoint
 from glofnd.files import sha256, write_json
-from glofnd.pretraining.preemption import Preempted, Preemption
-from glofnd.pretraining.run import Run, invalidating
-from glofnd.pretraining.team import Team
-from glofnd.progress import Progress
-from glofnd.provenance import Stopwatch, config_hash
-from glofnd.registry import DETECTORS, EXECUTION, TRAINING, with_defaults
+from glofnd.pretraining.options import EXECUTION, TrainingOptions
+from glofnd.pretraining.processes import Processes, processes_of
+from glofnd.pretraining.signals import Preempted, StopSignals
+from glofnd.pretraining.trainer import Trainer
+from glofnd.progress import progress
+from glofnd.provenance import Stopwatch, config_hash, provenance
 
 __all__ = ["pretrain"]
 
-# What a rank may wish after a step; the largest wish is done.
+# Keys of a config that change none of the run's numbers.
+_FREE = ("run", *(f"training.{key}" for key in EXECUTION))
+
+# What a process asks for after a step; the largest wish of all is done.
 _GO_ON, _SAVE, _STOP = range(3)
+
+_logger = logging.getLogger(__name__)
 
 
 def pretrain(
-    config: dict[str, Any],
-    shards: Path,
-    out: Path,
-    trunk: Path | None = None,
-    until_epoch: int | None = None,
-    team: Team | None = None,
+    config: dict[str, Any], shards: Path, out: Path, trunk: Path | None = None, until_epoch: int | None = None
 ) -> None:
     """Train one run and write checkpoint.pt, history.json and metrics.json into `out`.
 
-    A rolling `resume-*.pt` in `out`, named after everything that decides the numbers, lets the same command go on where
-    it was interrupted, with as many processes as then take part; it is removed at the end. It is written every
-    `checkpoint_seconds`, after whichever step, and when a signal asks for it (`glofnd.pretraining.preemption`). A
-    damaged one is not used, and that is said.
+    Called in every process that torchrun has started, each of them trains on its part of every batch.
 
     Args:
-        config: run config (docs/architecture.md); defaults of the detector and of `EXECUTION` are filled in.
+        config: run config (docs/architecture.md), every default filled in.
         shards: folder with the training split's manifest.json.
         out: output folder.
         trunk: checkpoint to branch from; it must have been made with the same config but for the detector.
         until_epoch: stop after this many epochs, with the schedules of the whole run (this is how a trunk is made).
-        team: the processes that train the run together, each of which calls this; None for this one alone.
 
     Raises:
         ValueError: config, data and checkpoint do not fit each other, or the loss is not finite.
         Preempted: a signal asked to stop, and the rolling checkpoint is written.
     """
-    watch, team = Stopwatch(), team or Team()
-    config, execution = _split(config)
+    watch, options = Stopwatch(), TrainingOptions(**config["training"])
+    # What decides the numbers, and stands in the checkpoint.
+    config = {**config, "training": {k: v for k, v in config["training"].items() if k not in EXECUTION}}
+    last = options.epochs if until_epoch is None else until_epoch
+    if not 1 <= last <= options.epochs:
+        raise ValueError(f"until_epoch: {last} is not between 1 and the run's {options.epochs} epochs")
     inputs = {"shards": sha256(shards / "manifest.json")}
     if trunk is not None:
         inputs["trunk"] = sha256(trunk)
-    run = Run(config, execution, shards, team)
-    last = run.training["epochs"] if until_epoch is None else until_epoch
-    if not 1 <= last <= run.training["epochs"]:
-        raise ValueError(f"--until-epoch: {last} is not between 1 and the run's {run.training['epochs']} epochs")
-    resume = out / f"resume-{config_hash([_deciding(config), inputs, last])}.pt"
-    if (state := _rolling(resume, team)) is not None:
-        run.restore(resume, state, branching=False, shards=inputs["shards"])
-    else:
-        if team.first:
-            _announce_refused(out, config, resume)
-        if trunk is not None:
-            run.restore(trunk, checkpoint.read(trunk), branching=True, shards=inputs["shards"])
-    if run.epoch > last:
-        raise ValueError(f"{trunk}: already at epoch {run.epoch}, beyond epoch {last}")
-    run.start()
-    with Preemption(follow_parent=team.size > 1) as preemption:
-        _train(run, last, resume, watch, inputs, preemption)
-        _finish(run, out, watch, inputs)
+    resume = out / f"resume-{config_hash([{**config, 'run': None}, inputs, last])}.pt"
+    with processes_of(options.device) as processes:
+        trainer = Trainer(config, options, shards, processes)
+        if (state := _rolling(resume, processes)) is not None:
+            _load(trainer, resume, state, inputs["shards"], branching=False)
+        else:
+            if processes.rank == 0:
+                _explain_unused(out, config)
+            if trunk is not None:
+                _load(trainer, trunk, checkpoint.read(trunk), inputs["shards"], branching=True)
+        if trainer.epoch > last:
+            raise ValueError(f"{trunk}: already at epoch {trainer.epoch}, beyond epoch {last}")
+        trainer.start()
+
+        def state_now() -> dict[str, Any]:
+            return trainer.state(provenance(config, inputs, watch, str(trainer.device)))
+
+        with StopSignals() as stop:
+            _train(trainer, last, resume, state_now, stop)
+            _finish(trainer, out, state_now())
 
 
-def _split(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the numbers, with the detector's defaults, and what does not."""
-    method, training = config["detector"]["method"], config["training"]
-    execution = {key: training.get(key, TRAINING[key]["default"]) for key in EXECUTION}
-    deciding = {
-        **config,
-        "training": {key: value for key, value in training.items() if key not in EXECUTION},
-        "detector": {**config["detector"], **with_defaults(DETECTORS[method], config["detector"])},
-    }
-    return deciding, execution
+def _train(
+    trainer: Trainer, last: int, resume: Path, state_now: Callable[[], dict[str, Any]], stop: StopSignals
+) -> None:
+    """Train up to epoch `last`, with checkpoints."""
+    processes, options, per_epoch = trainer.processes, trainer.options, trainer.stream.batches_per_epoch
+    size, name = options.batch_size, trainer.config["run"]
+    done = {"initial": trainer.step * size, "disable": processes.rank > 0}
+    saved = began = time.monotonic()
+    with progress(None, last * per_epoch * size, name, "samples", **done) as bar:
+        while trainer.epoch < last:
+            for batch in trainer.stream.epoch(trainer.epoch, start_batch=trainer.batch):
+                loss = trainer.train_step(batch)
+                trainer.batch += 1
+                now = time.monotonic()
+                trainer.record.add_step(loss, now - began)
+                due = now - saved >= options.checkpoint_seconds
+                wish = processes.largest(_STOP if stop.received else _SAVE if due else _GO_ON)
+                if wish != _GO_ON:
+                    state = state_now()
+                    if processes.rank == 0:
+                        checkpoint.write(resume, state)
+                    # None goes on, or ends, before it is whole.
+                    processes.barrier()
+                    saved = time.monotonic()
+                if wish == _STOP:
+                    raise Preempted(
+                        f"stopped on request after step {trainer.step}; the same call goes on from {resume}"
+                    )
+                bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{last} loss {loss:.4f}", refresh=False)
+                bar.update(size)
+                began = time.monotonic()
+            trainer.close_epoch()
 
 
-def _deciding(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key != "run"}
-
-
-def _rolling(path: Path, team: Team) -> dict[str, Any] | None:
-    """The rolling checkpoint of this very run; None, on all ranks alike, where there is none that can be read."""
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder, where the rolling checkpoint is to be written; remove it")
-    # The others come from checking the shards, and one process sees a file on a shared disk before another does.
-    team.meet()
-    if not team.agree(int(path.is_file())):
-        return None
+def _rolling(path: Path, processes: Processes) -> dict[str, Any] | None:
+    """The rolling checkpoint of this very run; None, in all processes alike, where one of them cannot read it."""
     try:
         state = checkpoint.read(path)
-    except checkpoint.CheckpointError:
+    except (FileNotFoundError, checkpoint.CheckpointError):
         state = None
-    team.meet()
-    return None if team.agree(int(state is None)) else state
+    return None if processes.largest(int(state is None)) else state
 
 
-def _announce_refused(out: Path, config: dict[str, Any], own: Path) -> None:
-    """Say why a rolling checkpoint that lies here is not gone on from; `own` is that of this very run."""
+def _explain_unused(out: Path, config: dict[str, Any]) -> None:
+    """Say why a rolling checkpoint that lies here is not gone on from."""
     for path in sorted(out.glob("resume-*.pt")):
-        if path.is_dir():
-            continue
         try:
-            differing = invalidating(checkpoint.config_of(checkpoint.read(path)), config)
+            differing = _differing(checkpoint.config_of(checkpoint.read(path)), config)
         except checkpoint.CheckpointError as error:
             why = error.reason
         else:
-            other = "another rank cannot read it" if path == own else "it has other shards or another trunk"
-            why = f"these keys differ: {differing}" if differing else other
-        print(f"{path.name} is not used: {why}; training starts anew", file=sys.stderr)
+            why = f"these keys differ: {differing}" if differing else "it has other shards, trunk or last epoch"
+        _logger.warning("%s is not used: %s; training starts anew", path.name, why)
 
 
-def _train(run: Run, last: int, resume: Path, watch: Stopwatch, inputs: dict[str, str], preemption: Preemption) -> None:
-    per_epoch, size = run.stream.batches_per_epoch, run.training["batch_size"]
-    saved = time.monotonic()
-    bar = Progress((last * per_epoch - run.step) * size, run.config["run"], "samples") if run.team.first else None
-    while run.epoch < last:
-        tick = time.monotonic()
-        for batch in run.stream.epoch(run.epoch, start_batch=run.batch):
-            loss = run.train_step(batch)
-            run.batch += 1
-            tock = time.monotonic()
-            run.record.add_step(loss, tock - tick)
-            due = tock - saved >= run.execution["checkpoint_seconds"]
-            wish = run.team.agree(_STOP if preemption.requested else _SAVE if due else _GO_ON)
-            if wish != _GO_ON:
-                run.save(resume, watch, inputs)
-                saved = time.monotonic()
-            if wish == _STOP:
-                raise Preempted(f"stopped on request after step {run.step}; the same command goes on from {resume}")
-            if bar is not None:
-                bar.advance(size, f"epoch {run.epoch + 1}/{last} loss {loss:.4f}")
-            tick = time.monotonic()
-        run.close_epoch()
-    if bar is not None:
-        bar.close()
+def _load(trainer: Trainer, path: Path, state: dict[str, Any], shards: str, branching: bool) -> None:
+    """Go on from a checkpoint, after a check that it was made from the same shards and config."""
+    if state["provenance"]["inputs"].get("shards") != shards:
+        raise ValueError(f"{path}: trained on other shards than these; train it again")
+    stored = checkpoint.config_of(state)
+    if differing := _differing(stored, trainer.config, branching):
+        raise ValueError(f"{path}: made with another config; these keys differ: {differing}")
+    if branching:
+        done = state["step"] / trainer.stream.batches_per_epoch
+        for owner, detector in (("its own", stored["detector"]), ("this run's", trainer.config["detector"])):
+            first = min((detector[key] for key in ("start_update", "start_filter") if key in detector), default=done)
+            if first < done:
+                raise ValueError(
+                    f"{path}: {owner} detector {detector['label']!r} is at work from epoch {first} on, and this trunk "
+                    f"has {done:g} epochs behind it; branch from an earlier one"
+                )
+    try:
+        trainer.load(state, branching)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; delete it and run again") from error
 
 
-def _finish(run: Run, out: Path, watch: Stopwatch, inputs: dict[str, str]) -> None:
-    state = run.state(watch, inputs)
-    if run.team.first:
-        write_json(out / "history.json", {"epochs": run.history})
-        write_json(out / "metrics.json", _metrics(run, state["provenance"]))
+def _differing(stored: dict[str, Any], asked: dict[str, Any], branching: bool = False) -> str:
+    """The keys that decide the numbers and differ, with both values; with `branching` detectors may differ."""
+    found = checkpoint.differing_keys(stored, asked)
+    counting = (key for key in found if key not in _FREE and not (branching and key.startswith("detector.")))
+    return ", ".join(f"{key} ({found[key]})" for key in counting)
+
+
+def _finish(trainer: Trainer, out: Path, state: dict[str, Any]) -> None:
+    """Write the results and remove rolling checkpoints."""
+    if trainer.processes.rank == 0:
+        config, history = trainer.config, trainer.history
+        write_json(out / "history.json", {"epochs": history})
+        run = {
+            "id": config["run"],
+            "experiment": config["experiment"],
+            "seed": config["seed"],
+            "objective": config["objective"]["label"],
+            "detector": config["detector"]["label"],
+            "kind": "method",
+        }
+        training = {
+            "epochs": trainer.epoch,
+            "seconds": round(sum(entry["seconds"] for entry in history), 3),
+            "loss": history[-1]["loss"],
+            "samples": trainer.stream.samples,
+            "skipped": len(trainer.stream.manifest.skipped),
+            "parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+            "processes": trainer.processes.size,
+        }
+        metrics = {
+            "format": 1,
+            "run": run,
+            "evaluation": "pretraining",
+            "protocol": "pretraining",
+            "metrics": [],
+            "training": training,
+            "config": config,
+            "provenance": state["provenance"],
+        }
+        write_json(out / "metrics.json", metrics)
         checkpoint.write(out / "checkpoint.pt", state)
         # A process killed while it wrote has left a temporary file.
         for leftover in (*out.glob("resume-*.pt"), *out.glob(".*.part")):
-            if not leftover.is_dir():
-                leftover.unlink()
-    run.team.meet()
-
-
-def _metrics(run: Run, provenance: dict[str, Any]) -> dict[str, Any]:
-    name = {"id": run.config["run"], "experiment": run.config["experiment"], "seed": run.config["seed"]}
-    labels = {"objective": run.config["objective"]["label"], "detector": run.config["detector"]["label"]}
-    return {
-        "format": 1,
-        "run": {**name, **labels, "kind": "method"},
-        "evaluation": "pretraining",
-        "protocol": "pretraining",
-        "metrics": [],
-        "training": {
-            "epochs": run.epoch,
-            "seconds": round(sum(entry["seconds"] for entry in run.history), 3),
-            "loss": run.history[-1]["loss"],
-            "samples": run.stream.samples,
-            "skipped": len(run.stream.manifest.skipped),
-            "parameters": sum(p.numel() for p in run.model.parameters() if p.requires_grad),
-            "processes": run.team.size,
-        },
-        "config": run.config,
-        "provenance": provenance,
-    }
+            leftover.unlink()
+    trainer.processes.barrier()

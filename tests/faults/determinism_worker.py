@@ -46,7 +46,7 @@ os.scandir = Listing
 from evaluation.__main__ import main as evaluate  # noqa: E402
 from glofnd import checkpoint  # noqa: E402
 from glofnd.data.__main__ import main as data  # noqa: E402
-from glofnd.pretraining.__main__ import main as train  # noqa: E402
+from glofnd.pretraining import pretrain  # noqa: E402
 from tests.glofnd.pretraining.tiny_run import make_config, numbers  # noqa: E402
 
 
@@ -74,10 +74,10 @@ def main(pictures, out):
     for split in ("train", "test"):
         options = ["--dataset-config", json.dumps(ordered(block)), "--name", "mine", "--split", split]
         assert data(["shard", *options, "--out", str(out / "shards" / "mine" / split)]) == 0
-    config = ordered(make_config("isogclr", "glofnd", alpha=0.3, start_filter=1))
+    config = ordered(make_config("isogclr", "glofnd", encoder="resnet18", start_filter=1))
     shards = out / "shards" / "mine" / "train"
     run = out / "run"
-    call(train, "--run-config", json.dumps(config), "--shards", shards, "--out", run)
+    pretrain(config, shards, run)
     splits = ("--split", "mine/train", "--split", "mine/test")
     where = ("--checkpoint", run / "checkpoint.pt", "--shards", out / "shards")
     call(evaluate, "features", *where, *splits, "--out", out / "features")

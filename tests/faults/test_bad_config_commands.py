@@ -19,7 +19,6 @@ from workflow.scripts.mlflow_records import record
 COMMANDS = {
     "data": "glofnd.data.__main__",
     "pretraining": "glofnd.pretraining.__main__",
-    "launch": "glofnd.pretraining.launch",
     "evaluation": "evaluation.__main__",
     "plan": "workflow.plan.__main__",
     "config_file": "workflow.config_file",
@@ -118,14 +117,9 @@ OPTIONS: list[tuple[str, tuple[object, ...], tuple[str, ...]]] = [
         ("detector.method: must be one of none,",),
     ),
     ("pretraining", ("--run-config", _part("encoder", name=[]), *TRAIN), ("encoder.name: must be one of resnet10,",)),
-    ("pretraining", ("--run-config", RUN, *TRAIN, "--threads", "0"), ("--threads: is out of range, 0",)),
     ("pretraining", ("--run-config", RUN, *TRAIN, "--workers", "x"), ("argument --workers: invalid int value: 'x'",)),
-    ("pretraining", ("--run-config", RUN, *TRAIN, "--checkpoint-seconds", "nan"), ("--checkpoint-seconds: is out of",)),
     ("pretraining", ("--run-config", RUN, *TRAIN, "--device", "gpu"), ("argument --device: invalid choice: 'gpu'",)),
     ("pretraining", ("--run-config", RUN, *TRAIN), ("manifest.json",)),
-    ("launch", ("--processes", "0", "--", "x"), ("argument --processes: must be an integer of at least 1",)),
-    ("launch", ("--nodes", "two", "--", "x"), ("argument --nodes: must be an integer of at least 1, not 'two'",)),
-    ("launch", ("--nodes", "2", "--", "x"), ("there is no SLURM allocation",)),
     ("evaluation", ("lineal",), ("invalid choice: 'lineal'",)),
     (
         "evaluation",

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from evaluation.old_tasks import parse_task
 from evaluation.registry import EVALUATIONS
+from evaluation.tasks import parse_task
 from glofnd.detectors import build_detector
 from glofnd.encoders import build_model
 from glofnd.objectives import build_objective
-from glofnd.pretraining.__main__ import _parser
 from glofnd.pretraining.optimiser import build_optimiser
-from glofnd.registry import DETECTORS, ENCODERS, EXECUTION, OBJECTIVES, TRAINING, VIEWS
+from glofnd.pretraining.options import TrainingOptions
+from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS
 from glofnd.views import TwoViews
 from workflow.configuration import ConfigError, resolve
 
@@ -187,13 +187,9 @@ def test_views() -> None:
 def test_training() -> None:
     given = _choices({key: schema for key, schema in TRAINING.items() if key != "epochs"}, pairs=False)
     experiments, places = _each("unimodal", "training", given, training={"epochs": 3, "batch_size": 8})
-    parser, needed = _parser(), ["--run-config", "{}", "--shards", "s", "--out", "o"]
     for number in _accepted(experiments, places):
         full = {key: schema["default"] for key, schema in TRAINING.items()} | given[number]
-        build_optimiser(torch.nn.Linear(2, 2), build_objective("simclr", SAMPLES), full)
-        options = [text for key in EXECUTION for text in (f"--{key.replace('_', '-')}", str(full[key]))]
-        read = vars(parser.parse_args([*needed, *options]))
-        assert {key: read[key] for key in EXECUTION} == {key: full[key] for key in EXECUTION}
+        build_optimiser(torch.nn.Linear(2, 2), build_objective("simclr", SAMPLES), TrainingOptions(**full))
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)

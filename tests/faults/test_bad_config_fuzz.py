@@ -11,10 +11,11 @@ import torch
 from config_strategies import configs
 from hypothesis import HealthCheck, given, settings
 
-from evaluation.old_tasks import parse_task
+from evaluation.tasks import parse_task
 from glofnd.encoders import build_model
 from glofnd.pretraining.optimiser import build_optimiser
-from glofnd.pretraining.run import objective_of
+from glofnd.pretraining.options import TrainingOptions
+from glofnd.pretraining.trainer import objective_of
 from glofnd.views import TwoViews
 from workflow.configuration import ConfigError, resolve
 from workflow.grid import Grid
@@ -40,7 +41,7 @@ def _encoder(block: str) -> None:
 def _trained(run: str) -> None:
     config = json.loads(run)
     objective = objective_of(config, 64)
-    build_optimiser(torch.nn.Linear(2, 2), objective, config["training"])
+    build_optimiser(torch.nn.Linear(2, 2), objective, TrainingOptions(**config["training"]))
     TwoViews(**config["views"], seed=config["seed"])
 
 

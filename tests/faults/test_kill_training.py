@@ -9,13 +9,12 @@ import pytest
 import torch
 from kill_at_line import killed_before_line, lines_of
 from kill_comparison import plain, timeless
-from tiny_training import register, tiny_config
 
 import glofnd.files
 import glofnd.pretraining.loop as loop
 from glofnd import checkpoint
 from glofnd.pretraining import pretrain
-from tests.glofnd.pretraining.tiny_run import write_tiny
+from tests.glofnd.pretraining.tiny_run import make_config, write_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +26,11 @@ def final(out: Path) -> Any:
 
 
 def test_killed_before_any_line_it_ends_as_if_undisturbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    register(monkeypatch)
     # None of it is of any matter here, and each takes longer than a step.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
     monkeypatch.setattr("glofnd.provenance._installed", lambda package: None)
-    config = tiny_config("fastclip-v1", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
+    config = make_config("fastclip-v1", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
     shards = write_tiny(tmp_path / "shards", shards=2)
     lines = lines_of(lambda: pretrain(config, shards, tmp_path / "whole"), *MODULES)
     whole, out = final(tmp_path / "whole"), tmp_path / "killed"
@@ -47,12 +45,11 @@ def test_killed_before_any_line_it_ends_as_if_undisturbed(monkeypatch: pytest.Mo
 
 def test_killed_at_every_line_of_the_end_nothing_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """From the last resume file on, through history, metrics and checkpoint to the removal of the resume file."""
-    register(monkeypatch)
     # None of it is of any matter here, and each takes longer than a step.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
     monkeypatch.setattr("glofnd.provenance._installed", lambda package: None)
-    config = tiny_config("sogclr", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
+    config = make_config("sogclr", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
     shards = write_tiny(tmp_path / "shards", shards=2)
     lines = lines_of(lambda: pretrain(config, shards, tmp_path / "whole"), *MODULES)
     whole = final(tmp_path / "whole")

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_training import register, tiny_config
 
 from glofnd.data.stream import ShardStream
 from glofnd.pretraining import pretrain
-from tests.glofnd.pretraining.tiny_run import write_tiny
+from tests.glofnd.pretraining.tiny_run import make_config, write_tiny
 from tests.workflow.results_tree import write_tree
 from workflow.scripts.mlflow_import import import_runs
 
@@ -59,7 +58,6 @@ def test_a_stream_left_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
 
 def test_five_hundred_epochs_of_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of every second run each step writes a resume file."""
-    register(monkeypatch)
     # None of it is of any matter here, and each takes longer than a step.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
@@ -69,7 +67,7 @@ def test_five_hundred_epochs_of_training(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     def train() -> None:
         number = next(runs)
-        config = tiny_config("sogclr", "glofnd", training={"checkpoint_seconds": 60 * (number % 2), "threads": 1})
+        config = make_config("sogclr", "glofnd", training={"checkpoint_seconds": 60 * (number % 2), "threads": 1})
         config["training"]["epochs"] = 25
         pretrain(config, shards, tmp_path / f"out{number}")
 

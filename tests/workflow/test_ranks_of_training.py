@@ -29,13 +29,13 @@ def test_one_process_needs_no_launcher(pretrain: dict[str, Any]) -> None:
 
 def test_one_process_per_gpu() -> None:
     jobs = Jobs(_resolved(gpu=4))
-    assert jobs.trainer(RUN) == "python -m glofnd.pretraining.launch --nodes 1 --processes 4 --threads 1 --"
+    assert jobs.trainer(RUN).startswith("torchrun --nproc-per-node 4 ")
     assert jobs.training_threads(RUN) == 4
 
 
 def test_several_nodes_start_their_own_processes() -> None:
     config = _resolved(gpu=4, nodes=2)
-    assert Jobs(config).trainer(RUN).endswith("--nodes 2 --processes 4 --threads 1 --")
+    assert "srun --nodes 2 --ntasks 2 " in Jobs(config).trainer(RUN)
     asked = resources_of(config["resources"]["pretrain"])
     rest = {key: value for key, value in asked.items() if not callable(value)}
     assert rest == {"nodes": 2, "tasks": 2, "mpi": "srun", "gres": "gpu:4", "tasks_per_gpu": 0}

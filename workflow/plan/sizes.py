@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from glofnd.encoders import Model, build_model
-from glofnd.pretraining.run import objective_of
+from glofnd.pretraining.trainer import objective_of
 
 __all__ = ["RunSize", "run_size"]
 

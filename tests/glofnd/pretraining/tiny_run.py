@@ -1,16 +1,58 @@
+"""Trainings of a few milliseconds a step, on 24 pictures with captions."""
+
 import io
 
 import numpy
 import torch
 from PIL import Image
+from torch import nn
 
 from glofnd import checkpoint
 from glofnd.data.split import Split
 from glofnd.data.writer import write_shards
-from glofnd.pretraining import pretrain
-from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, with_defaults
+from glofnd.detectors import DETECTORS
+from glofnd.encoders import ENCODERS, Model
+from glofnd.objectives import OBJECTIVES
+from glofnd.parameters import parameters
+from glofnd.pretraining import Preempted, TrainingOptions, pretrain
+from glofnd.pretraining.signals import StopSignals
+from glofnd.views import TwoViews
 
-BATCH, SAMPLES = 8, 24
+BATCH, SAMPLES, SIZE = 8, 24, 16
+
+
+class TinyModel(Model):
+    """Some hundred parameters, with all that can go wrong on resume: buffers of batch norm, and dropout."""
+
+    def __init__(self):
+        super().__init__((0.5,) * 3, (0.25,) * 3)
+        self.image = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2))
+        self.head = nn.Linear(8, 4)
+
+    def features(self, images):
+        return self.image(images)
+
+    def project(self, images):
+        return self.head(self.image(images))
+
+
+class TinyUnimodal(TinyModel):
+    modality = "unimodal"
+
+
+class TinyBimodal(TinyModel):
+    modality = "bimodal"
+
+    def __init__(self):
+        super().__init__()
+        self.text = nn.Sequential(nn.Linear(16, 4), nn.Dropout(0.1))
+
+    def embed_text(self, captions):
+        counts = [numpy.bincount(numpy.frombuffer(c.encode(), "uint8") % 16, minlength=16) for c in captions]
+        return self.text(torch.tensor(numpy.array(counts), dtype=torch.float32))
+
+
+ENCODERS |= {"tiny-unimodal": TinyUnimodal, "tiny-bimodal": TinyBimodal}
 
 
 def _png(array):
@@ -40,18 +82,27 @@ def write_tiny(out, shards):
     return out
 
 
-def _views(**changes):
-    return {**{key: schema["default"] for key, schema in VIEWS.items()}, "size": 16, **changes}
+def resolved(target, given):
+    """Values of all described parameters, as they come out of JSON."""
+    values = {name: parameter.default for name, parameter in parameters(target).items()} | given
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def make_config(objective="sogclr", detector="none", modality="unimodal", seed=1, epochs=3, training=(), **options):
-    """A run config as the workflow resolves it; `options` go to the detector."""
-    if modality == "unimodal":
-        parameters = {"width": 4, "stem": "small", "projector_hidden": 8, "projector_dim": 6}
-        encoder = {"name": "resnet18", **with_defaults(ENCODERS["resnet18"], parameters)}
-    else:
-        encoder = {"name": "open-clip", "model": "glofnd-test"}
-    defaults = {key: schema["default"] for key, schema in TRAINING.items()}
+def modality_of(objective):
+    return "bimodal" if "text" in OBJECTIVES[objective].modalities else "unimodal"
+
+
+def make_config(objective="sogclr", detector="none", seed=1, epochs=3, training=(), encoder=None, **options):
+    """A run config as the workflow resolves it; `options` go to the detector, where they are known to it."""
+    modality = modality_of(objective)
+    name = encoder or f"tiny-{modality}"
+    small = {"width": 4, "stem": "small", "projector_hidden": 8, "projector_dim": 6} if "resnet" in name else {}
+    small |= {"model": "glofnd-test"} if name == "open-clip" else {}
+    training = {"epochs": epochs, "batch_size": BATCH, "inspect_every": 1, "precision": "fp32", "lr": 0.01} | dict(
+        training
+    )
+    telling = {"alpha": 0.3, "lr": 0.5, "start_update": 1, "start_filter": 2} | options
+    telling = {key: value for key, value in telling.items() if key in parameters(DETECTORS[detector])}
     return {
         "run": f"tiny/{objective}/{detector}/seed{seed}",
         "experiment": "tiny",
@@ -59,17 +110,31 @@ def make_config(objective="sogclr", detector="none", modality="unimodal", seed=1
         "seed": seed,
         "dataset": "tiny",
         "label": "label",
-        "encoder": encoder,
-        "views": _views(size=16 if modality == "unimodal" else 32),
-        "training": {**defaults, "epochs": epochs, "batch_size": BATCH, "inspect_every": 1, **dict(training)},
-        "objective": {"label": objective, "method": objective, **with_defaults(OBJECTIVES[objective], {})},
-        "detector": {"label": detector, "method": detector, **with_defaults(DETECTORS[detector], options)},
+        "encoder": {"name": name, **resolved(ENCODERS[name], small)},
+        "views": resolved(TwoViews, {"size": 32 if name == "open-clip" else SIZE}),
+        "training": resolved(TrainingOptions, training),
+        "objective": {"label": objective, "method": objective, **resolved(OBJECTIVES[objective], {})},
+        "detector": {"label": detector, "method": detector, **resolved(DETECTORS[detector], telling)},
     }
 
 
 def run(config, shards, out, **options):
     pretrain(config, shards, out, **options)
     return checkpoint.read(out / "checkpoint.pt")
+
+
+def run_step_by_step(monkeypatch, config, shards, out, **options):
+    """Asked to stop after every step and called again until it is done; the checkpoint, and the number of calls."""
+    calls = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignals, "received", property(lambda _: True, lambda _, value: None), raising=False)
+        while not (out / "checkpoint.pt").exists():
+            calls += 1
+            try:
+                pretrain(config, shards, out, **options)
+            except Preempted:
+                assert len(list(out.glob("resume-*.pt"))) == 1
+    return checkpoint.read(out / "checkpoint.pt"), calls
 
 
 def flat(value, prefix=""):

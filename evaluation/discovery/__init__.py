@@ -1,1 +1,0 @@
-"""Who a detector takes for a false negative, against the labels."""

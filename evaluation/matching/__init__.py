@@ -1,1 +1,0 @@
-"""Pictures against texts in a shared space: zero-shot classification and retrieval."""

@@ -1,1 +1,0 @@
-"""Classifiers on a trained encoder: on its frozen features, and on pictures that go through it."""

@@ -1,0 +1,36 @@
+import pytest
+
+from evaluation import EVALUATIONS
+from glofnd.parameters import parameters
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_a_data_set_is_all_that_a_task_needs_and_every_parameter_is_described(name):
+    kind = EVALUATIONS[name].task
+    assert kind(dataset="digits").dataset == "digits"
+    assert list(parameters(kind)) == list(kind.__dataclass_fields__)
+
+
+def test_lists_become_tuples_and_one_number_per_fraction_is_kept():
+    task = EVALUATIONS["linear"].task(dataset="digits", fractions=[1, 0.1])
+    assert (task.fractions, task.draws) == ((1, 0.1), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "task"),
+    [
+        ("linear", {"fractions": [1, 2]}),
+        ("linear", {"fractions": []}),
+        ("linear", {"fractions": [0.1, 0.1]}),
+        ("linear", {"draws": [1]}),
+        ("linear", {"metric": "auc"}),
+        ("linear-paper", {"epochs": None, "fractions": [0.5]}),
+        ("transfer", {"test": "train"}),
+        ("zero-shot", {"among": "some"}),
+        ("retrieval", {"ks": [0]}),
+        ("discovery", {"found": 0}),
+    ],
+)
+def test_wrong_tasks_are_refused_with_the_key(evaluation, task):
+    with pytest.raises(ValueError, match=next(iter(task))):
+        EVALUATIONS[evaluation].task(dataset="d", **task)
