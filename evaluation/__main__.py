@@ -68,7 +68,7 @@ def _parser() -> Parser:
 
 def _source(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, str]]:
     """Run config, model (`None` for raw pixels) and identity of what is evaluated."""
-    from evaluation import features
+    from evaluation import old_features as features
 
     if arguments.checkpoint is not None:
         return features.from_checkpoint(arguments.checkpoint)
@@ -78,8 +78,8 @@ def _source(arguments: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[st
 
 
 def _features(arguments: argparse.Namespace) -> None:
-    from evaluation import features
-    from evaluation.tasks import parse_tasks
+    from evaluation import old_features as features
+    from evaluation.old_tasks import parse_tasks
 
     folders = {}
     for name in arguments.split:
@@ -95,8 +95,8 @@ def _features(arguments: argparse.Namespace) -> None:
 def _on_features(arguments: argparse.Namespace) -> None:
     from evaluation.classification import run_linear, run_transfer
     from evaluation.feature_store import FeatureStore
+    from evaluation.old_tasks import parse_tasks
     from evaluation.retrieval import run_retrieval
-    from evaluation.tasks import parse_tasks
     from evaluation.transfer_paper import run_transfer_paper
     from evaluation.zero_shot import run_zero_shot
     from glofnd.provenance import Stopwatch, provenance
@@ -120,7 +120,7 @@ def _on_pictures(arguments: argparse.Namespace) -> None:
 
     from evaluation.fine_tuning import run_fine_tuning
     from evaluation.linear_paper import run_linear_paper
-    from evaluation.tasks import parse_tasks
+    from evaluation.old_tasks import parse_tasks
     from glofnd.provenance import Stopwatch, provenance
 
     watch = Stopwatch()
@@ -141,8 +141,8 @@ def _on_pictures(arguments: argparse.Namespace) -> None:
 
 
 def _discovery(arguments: argparse.Namespace) -> None:
-    from evaluation.discovery import discover, discover_untrained
-    from evaluation.tasks import parse_tasks
+    from evaluation.old_discovery import discover, discover_untrained
+    from evaluation.old_tasks import parse_tasks
 
     tasks = parse_tasks("discovery", arguments.task)
     if len(tasks) > 1:

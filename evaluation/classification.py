@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from evaluation.feature_store import FeatureStore
 from evaluation.naming import suffixes
 from evaluation.neighbours import neighbour_votes
+from evaluation.old_results import Findings
+from evaluation.old_tasks import LinearTask, ProbeTask, SplitTask, TransferTask
 from evaluation.probe import Probe, fit_probe, l2_normalise, standardise
-from evaluation.results import Findings
 from evaluation.splits import stratified_subset
-from evaluation.tasks import LinearTask, ProbeTask, SplitTask, TransferTask
 from evaluation.tested import Report, TestSide, align
 from glofnd.progress import Progress
 

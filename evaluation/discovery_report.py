@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from evaluation.detection import AnchorCounts, exact_thresholds, per_anchor, per_class, pooled
 from evaluation.observing import Observation
+from evaluation.old_results import Findings
+from evaluation.old_tasks import DiscoveryTask
 from evaluation.ranking import Curves, rank_curves
-from evaluation.results import Findings
-from evaluation.tasks import DiscoveryTask
 from glofnd.data.manifest import Manifest
 
 __all__ = ["EXACT_PAIRS", "Watched", "exact_counts", "report_side"]

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from evaluation.feature_store import Split, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
+from evaluation.old_tasks import ZeroShotTask
 from evaluation.prompts import fill, read_templates
-from evaluation.tasks import ZeroShotTask
 from glofnd.data.stream import Batch, ShardStream
 from glofnd.progress import progress
 

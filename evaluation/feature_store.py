@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.results import write_arrays
+from evaluation.old_results import write_arrays
 from glofnd.files import making_sense, read_json, sha256, write_json
 
 __all__ = ["FORMAT", "FeatureStore", "FeatureStoreError", "Split", "StoreWriter", "split_name"]

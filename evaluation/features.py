@@ -1,96 +1,109 @@
-"""The command `features`: one encoder over all data sets of a run, in one process."""
+"""Features of one split by one frozen encoder, kept as one .npz so that no evaluation extracts them twice."""
 
 from __future__ import annotations
 
+import json
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
-from evaluation.embedding import class_prompts, embed_split, model_encoder, raw_pixels
-from evaluation.feature_store import FeatureStore, StoreWriter, split_name
-from evaluation.results import run_identity
-from evaluation.tasks import ZeroShotTask
-from glofnd import checkpoint
-from glofnd.data.stream import ShardStream
-from glofnd.encoders import build_model
-from glofnd.files import sha256
-from glofnd.provenance import Stopwatch, config_hash, provenance
-from glofnd.run_config import parse_run_config
+from evaluation.pictures import CHUNK, Pictures
+from evaluation.results import write_arrays
+from glofnd.progress import progress
 
-__all__ = ["BASELINES", "extract", "from_baseline", "from_checkpoint"]
+__all__ = ["FORMAT", "RAW_SIDE", "Features", "embed_texts", "features_of", "raw_pixels"]
 
-BASELINES = ("raw-pixels", "random-init")
+Array = NDArray[Any]
 
-
-def from_checkpoint(path: Path) -> tuple[dict[str, Any], Any, dict[str, str]]:
-    """Run config, frozen model and input checksum of a trained run."""
-    state = checkpoint.read(path)
-    config = checkpoint.config_of(state)
-    model = build_model(config)
-    model.load_state_dict(state["model"])
-    return config, model, {"checkpoint": sha256(path)}
+FORMAT = 3
+RAW_SIDE = 16
 
 
-def from_baseline(name: str, run_config: str) -> tuple[dict[str, Any], Any | None, dict[str, str]]:
-    """Run config, model (`None` for raw pixels) and identity of a baseline.
+@dataclass(frozen=True)
+class Features:
+    """What an encoder makes of a split, in the order of its samples.
+
+    Attributes:
+        features: float32 [N, F], encoder output before the projector.
+        embedding: float32 [N, D], L2-normalised shared space; `None` for unimodal models.
+        text_embedding: float32 [T, D], one row per distinct caption, L2-normalised; `None` where there are none.
+        caption_pair: int64 [P, 2], (row of the picture, row of the caption).
+    """
+
+    features: Array
+    embedding: Array | None = None
+    text_embedding: Array | None = None
+    caption_pair: Array | None = None
+
+
+def raw_pixels(images: Tensor) -> Tensor:
+    """The trivial encoder: pixels in [0, 1] (bytes are scaled), averaged to 16 x 16 where there are more, [B, F]."""
+    pixels = images if images.is_floating_point() else images.float().div(255)
+    return (functional.adaptive_avg_pool2d(pixels, RAW_SIDE) if pixels.shape[-1] > RAW_SIDE else pixels).flatten(1)
+
+
+@torch.inference_mode()
+def embed_texts(model: Any, texts: list[str]) -> Array:
+    """L2-normalised text embeddings, float32 [len(texts), D]."""
+    found = [model.embed_text(texts[start : start + CHUNK]).float() for start in range(0, len(texts), CHUNK)]
+    return np.asarray(functional.normalize(torch.cat(found), dim=1).cpu().numpy())
+
+
+@torch.inference_mode()
+def _extract(model: Any | None, pictures: Pictures) -> dict[str, Array]:
+    found: dict[str, list[Tensor]] = {"features": []}
+    total = -(-len(pictures) // CHUNK)
+    for images in progress(pictures.chunks(grey=model is None), total, f"features of {pictures.name}", "batches"):
+        if model is None:
+            found["features"].append(raw_pixels(images))
+            continue
+        prepared = model.prepare(images.to(model.mean.device))
+        found["features"].append(model.features(prepared).float().cpu())
+        if model.modality == "bimodal":
+            embedding = functional.normalize(model.project(prepared).float(), dim=1)
+            found.setdefault("embedding", []).append(embedding.cpu())
+    arrays = {name: torch.cat(values).numpy() for name, values in found.items()}
+    captions = pictures.captions() if "embedding" in arrays else None
+    if captions is not None:
+        distinct = sorted({text for texts in captions for text in texts})
+        row = {text: number for number, text in enumerate(distinct)}
+        pairs = [(picture, row[text]) for picture, texts in enumerate(captions) for text in dict.fromkeys(texts)]
+        arrays |= {"text_embedding": embed_texts(model, distinct), "caption_pair": np.array(pairs, dtype=np.int64)}
+    for name, values in arrays.items():
+        if name != "caption_pair" and not np.isfinite(values).all():
+            row_of = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise ValueError(f"{pictures.name}: {name} of row {row_of} is not finite; the encoder has diverged")
+    return arrays
+
+
+def features_of(model: Any | None, pictures: Pictures, source: dict[str, str], folder: Path) -> Features:
+    """Features of a split: those in `folder`, where they are whole and of the same encoder and shards, else new ones.
 
     Args:
-        name: one of `BASELINES`.
-        run_config: run config as JSON, or the path of a JSON file.
+        model: in evaluation mode; `None` takes raw pixels.
+        pictures: of the split.
+        source: what identifies the encoder.
+        folder: where the features of a run are kept, `{dataset}.{split}.npz` each.
 
     Raises:
-        ValueError: it is no run config.
+        ValueError: a feature is not finite.
     """
-    config = parse_run_config(run_config)
-    model = build_model(config) if name == "random-init" else None
-    return config, model, {"baseline": f"{name}/{config_hash(config)}"}
-
-
-def extract(
-    config: dict[str, Any],
-    model: Any | None,
-    source: dict[str, str],
-    folders: dict[tuple[str, str], Path],
-    prompts: list[ZeroShotTask],
-    out: Path,
-    threads: int,
-) -> FeatureStore:
-    """Write the features of all splits and the prompts of all zero-shot tasks into `out`.
-
-    Args:
-        config: run config.
-        model: from `from_checkpoint` or `from_baseline`; `None` takes raw pixels.
-        source: what identifies the encoder.
-        folders: shard folder per (data set, split).
-        prompts: zero-shot tasks whose class prompts are wanted.
-        out: folder of the store.
-        threads: CPU threads.
-    """
-    watch = Stopwatch()
-    torch.set_num_threads(threads)
-    if model is not None:
-        model.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last).eval()
-    modality = "unimodal" if model is None else model.modality
-    writer = StoreWriter(out, {"run": run_identity(config), "modality": modality, "source": source})
-    text_model = model if modality == "bimodal" else None
-    inputs = dict(source)
-    for (dataset, split), folder in folders.items():
-        stream = _open(folder, grey=model is None)
-        shards = stream.manifest.sha256()
-        inputs[f"{dataset}/{split}"] = shards
-        encode = raw_pixels if model is None else model_encoder(model)
-        writer.add(embed_split(stream, encode, dataset, split, text_model), shards)
-        tasks = [task for task in prompts if (task.dataset, task.split) == (dataset, split)]
-        if text_model is not None and tasks:
-            parts = [class_prompts(text_model, stream, task) for task in tasks]
-            writer.add_prompts(split_name(dataset, split), {k: v for part in parts for k, v in part.items()})
-    device = "cpu" if model is None else str(model.mean.device)
-    writer.close(provenance(config, inputs, watch, device))
-    return FeatureStore(out)
-
-
-def _open(folder: Path, grey: bool) -> ShardStream:
-    # `grey` leaves grey pictures as one channel: three equal ones would triple the raw features and add nothing.
-    probe = ShardStream(folder, batch_size=1, seed=0, cache=False, verify=False) if grey else None
-    return ShardStream(folder, batch_size=1, seed=0, cache=False, channels=probe.manifest.channels if probe else 3)
+    path = folder / f"{pictures.name}.npz"
+    origin = json.dumps({"format": FORMAT, "shards": pictures.sha256, **source}, sort_keys=True)
+    try:
+        # Reading a member compares it with its checksum.
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files} if str(file["origin"]) == origin else {}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = {}
+    if not arrays:
+        arrays = {"origin": np.array(origin), **_extract(model, pictures)}
+        write_arrays(path, arrays)
+    return Features(**{name: values for name, values in arrays.items() if name != "origin"})

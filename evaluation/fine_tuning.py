@@ -24,9 +24,9 @@ from evaluation.accuracy import score
 from evaluation.finished_fits import FinishedFits
 from evaluation.labelled import Sides, crop_and_flip, open_sides, parts, predict
 from evaluation.naming import suffixes
-from evaluation.results import Findings, run_identity
+from evaluation.old_results import Findings, run_identity
+from evaluation.old_tasks import FineTuningTask
 from evaluation.splits import fold_masks, fold_rule, stratified_subset
-from evaluation.tasks import FineTuningTask
 from evaluation.tested import Report
 from glofnd.counter_random import permutation, step_seed
 from glofnd.pretraining.optimiser import rate

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.results import write_arrays
+from evaluation.old_results import write_arrays
 from glofnd.files import verify_zip
 from glofnd.provenance import config_hash
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.observing import Observation
-from evaluation.results import write_arrays
+from evaluation.old_results import write_arrays
 from glofnd.data.manifest import Manifest
 from glofnd.data.pictures import PictureReader
 

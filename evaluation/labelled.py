@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from evaluation.feature_store import FeatureStoreError, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
-from evaluation.tasks import SplitTask
+from evaluation.old_tasks import SplitTask
 from evaluation.tested import TestSide, align
 from glofnd.data.manifest import read_manifest, verify_shards
 from glofnd.data.pictures import PictureReader

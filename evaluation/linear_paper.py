@@ -22,10 +22,10 @@ from torch.nn import functional
 from evaluation.finished_fits import FinishedFits
 from evaluation.labelled import CHUNK, Pictures, crop_and_flip, open_sides, parts, predict
 from evaluation.naming import suffixes
+from evaluation.old_results import Findings, run_identity
+from evaluation.old_tasks import LinearPaperTask
 from evaluation.registry import PAPER_EPOCHS
-from evaluation.results import Findings, run_identity
 from evaluation.splits import stratified_subset
-from evaluation.tasks import LinearPaperTask
 from evaluation.tested import Report
 from glofnd.counter_random import permutation
 from glofnd.progress import Progress

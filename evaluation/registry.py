@@ -57,25 +57,25 @@ PAPER_EPOCHS: dict[float, int] = {1: 90, 0.1: 285, 0.01: 900, 0.001: 900}
 
 EVALUATIONS: dict[str, Entry] = {
     "linear": Entry(
-        "evaluation.tasks:LinearTask",
+        "evaluation.old_tasks:LinearTask",
         {
             **_PROBE,
             "fractions": _fractions([1, 0.1, 0.01, 0.001]),
             "draws": _counts([1, 2, 5, 10]),
         },
     ),
-    "transfer": Entry("evaluation.tasks:TransferTask", _PROBE),
+    "transfer": Entry("evaluation.old_tasks:TransferTask", _PROBE),
     "linear-paper": Entry(
-        "evaluation.tasks:LinearPaperTask",
+        "evaluation.old_tasks:LinearPaperTask",
         {
             **_SPLITS,
             "fractions": _fractions([1, 0.1, 0.01, 0.001]),
             "epochs": {**_counts([]), "type": ["array", "null"], "default": None},
         },
     ),
-    "transfer-paper": Entry("evaluation.tasks:TransferPaperTask", _SPLITS),
+    "transfer-paper": Entry("evaluation.old_tasks:TransferPaperTask", _SPLITS),
     "fine-tuning": Entry(
-        "evaluation.tasks:FineTuningTask",
+        "evaluation.old_tasks:FineTuningTask",
         {
             **_SPLITS,
             "fractions": _fractions([1, 0.1, 0.01]),
@@ -91,7 +91,7 @@ EVALUATIONS: dict[str, Entry] = {
         },
     ),
     "zero-shot": Entry(
-        "evaluation.tasks:ZeroShotTask",
+        "evaluation.old_tasks:ZeroShotTask",
         {
             "dataset": _text(),
             "split": _text("test"),
@@ -103,12 +103,12 @@ EVALUATIONS: dict[str, Entry] = {
         ("bimodal",),
     ),
     "retrieval": Entry(
-        "evaluation.tasks:RetrievalTask",
+        "evaluation.old_tasks:RetrievalTask",
         {"dataset": _text(), "split": _text("test"), "ks": {**_counts([1, 5, 10]), "uniqueItems": True}},
         ("bimodal",),
     ),
     "discovery": Entry(
-        "evaluation.tasks:DiscoveryTask",
+        "evaluation.old_tasks:DiscoveryTask",
         {
             "dataset": _text(),
             "split": _text("train"),

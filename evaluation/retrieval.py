@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from evaluation.accuracy import top1
 from evaluation.feature_store import FeatureStore, FeatureStoreError
 from evaluation.naming import suffixes
-from evaluation.results import Findings
-from evaluation.tasks import RetrievalTask
+from evaluation.old_results import Findings
+from evaluation.old_tasks import RetrievalTask
 from glofnd.progress import progress
 
 __all__ = ["PROTOCOL", "chance_median", "chance_recall", "first_ranks", "run_retrieval"]

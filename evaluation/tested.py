@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStoreError, split_name
-from evaluation.leakage import Pictured, SharedPictures, shared_pictures
-from evaluation.results import Findings
+from evaluation.old_leakage import Pictured, SharedPictures, shared_pictures
+from evaluation.old_results import Findings
 
 __all__ = ["Report", "TestSide", "align"]
 

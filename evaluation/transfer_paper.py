@@ -8,9 +8,9 @@ from evaluation.accuracy import score
 from evaluation.classification import load_tasks
 from evaluation.feature_store import FeatureStore
 from evaluation.logistic import C_PATH, rotate, solve_path
+from evaluation.old_results import Findings
+from evaluation.old_tasks import TransferPaperTask
 from evaluation.probe import l2_normalise, standardise
-from evaluation.results import Findings
-from evaluation.tasks import TransferPaperTask
 from glofnd.progress import Progress
 
 __all__ = ["PROTOCOL", "run_transfer_paper"]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from evaluation.accuracy import chance, score, top
 from evaluation.feature_store import FeatureStore, FeatureStoreError, Split
 from evaluation.naming import suffixes
-from evaluation.results import Findings
-from evaluation.tasks import ZeroShotTask
+from evaluation.old_results import Findings
+from evaluation.old_tasks import ZeroShotTask
 
 __all__ = ["PROTOCOL", "classify", "run_zero_shot"]
 

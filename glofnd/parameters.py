@@ -14,7 +14,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -91,7 +91,9 @@ class Parameter:
 def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
     """The described parameters of a class (its constructor), a dataclass or a function, by name, in order."""
     function = getattr(target, "__init__") if isinstance(target, type) else target  # noqa: B009
-    hints, found = get_type_hints(function, include_extras=True), {}
+    # Fields that a dataclass inherits are described in the module of their own class.
+    hints = get_type_hints(target if is_dataclass(target) else function, include_extras=True)
+    found = {}
     for name, parameter in inspect.signature(function).parameters.items():
         hint = hints.get(name)
         if get_origin(hint) is not Annotated:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.old_results import Findings
 from evaluation.predictions import Predictions
-from evaluation.results import Findings
 
 TRUTH = np.array([0, 0, 0, 1])
 DRAWS = np.array([[0, 0, 1, 1], [0, 1, 1, 1]])

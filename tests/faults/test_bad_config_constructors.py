@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from evaluation.old_tasks import parse_task
 from evaluation.registry import EVALUATIONS
-from evaluation.tasks import parse_task
 from glofnd.detectors import build_detector
 from glofnd.encoders import build_model
 from glofnd.objectives import build_objective

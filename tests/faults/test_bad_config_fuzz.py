@@ -11,7 +11,7 @@ import torch
 from config_strategies import configs
 from hypothesis import HealthCheck, given, settings
 
-from evaluation.tasks import parse_task
+from evaluation.old_tasks import parse_task
 from glofnd.encoders import build_model
 from glofnd.pretraining.optimiser import build_optimiser
 from glofnd.pretraining.options import TrainingOptions

@@ -5,14 +5,8 @@ import pytest
 import torch
 from bad_data import changed, members, shard, webdataset
 
-from evaluation.classification import run_linear
-from evaluation.discovery import discover
-from evaluation.features import extract, from_checkpoint
-from evaluation.fine_tuning import run_fine_tuning
-from evaluation.labelled import crop_and_flip
-from evaluation.linear_paper import run_linear_paper
-from evaluation.retrieval import run_retrieval
-from evaluation.tasks import DiscoveryTask, FineTuningTask, LinearPaperTask, LinearTask, RetrievalTask
+from evaluation import evaluate
+from evaluation.probing.encoder_views import crop_and_flip
 from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
 from glofnd.files import read_json
@@ -49,15 +43,12 @@ def trained(shards, tmp_path_factory):
     return out / "checkpoint.pt"
 
 
-@pytest.fixture(scope="module")
-def frozen(trained):
-    return from_checkpoint(trained)
-
-
-@pytest.fixture(scope="module")
-def store(shards, frozen, tmp_path_factory):
-    folders = {("tiny", split): shards / "tiny" / split for split in ("train", "test")}
-    return extract(*frozen, folders, [], tmp_path_factory.mktemp("features"), threads=1)
+def done(path, shards, out, name, **task):
+    """metrics.json by metric, and the predictions, of one evaluation."""
+    evaluate(checkpoint.config_of(checkpoint.read(path)), {name: [{"dataset": "tiny", **task}]}, path, shards, out)
+    with np.load(out / name / "predictions.npz") as arrays:
+        found = {m["metric"]: m for m in reversed(read_json(out / name / "metrics.json")["metrics"])}
+        return found, {key: arrays[key] for key in arrays.files}
 
 
 def test_state_has_a_place_for_every_index_and_the_vacant_learn_nothing(trained, shards):
@@ -86,22 +77,15 @@ def test_history_and_metrics_speak_of_what_is_there(trained):
     assert stated == pytest.approx(torch.quantile(thresholds[KEPT], 0.95).item(), abs=1e-5)
 
 
-def test_features_are_by_index_with_the_right_labels(store):
-    train, test = store.split("tiny", "train"), store.split("tiny", "test")
-    assert train.index.tolist() == KEPT and test.index.tolist() == TEST_KEPT
-    assert train.label("label").tolist() == [n % 4 for n in KEPT]
-    assert test.label("label").tolist() == [(FIRST_TEST + n) % 4 for n in TEST_KEPT]
-    assert len(train.features) == len(train.content) == len(KEPT)
-
-
-def test_linear_evaluation(store, tmp_path):
-    findings = run_linear(store, [LinearTask("tiny", fractions=(1.0, 0.5), draws=(1, 2))])
-    top1 = next(m for m in findings.metrics if m["metric"] == "top1")
+def test_linear_evaluation(trained, shards, tmp_path):
+    found, predictions = done(trained, shards, tmp_path, "linear", fractions=[1.0, 0.5], draws=[1, 2])
+    top1 = found["top1"]
     assert (top1["n"], top1["labels_used"]) == (len(TEST_KEPT), len(KEPT))
-    entry = top1["predictions"]
-    assert findings.predictions[f"{entry}.index"].tolist() == TEST_KEPT
-    assert findings.predictions[f"{entry}.truth"].tolist() == [(FIRST_TEST + n) % 4 for n in TEST_KEPT]
+    assert predictions[f"{top1['predictions']}.index"].tolist() == TEST_KEPT
+    assert predictions[f"{top1['predictions']}.truth"].tolist() == [(FIRST_TEST + n) % 4 for n in TEST_KEPT]
     assert top1["value"] > 0.5, "colours are easy; labels beside the wrong pictures would give a quarter"
+    with np.load(tmp_path / "features/tiny.train.npz") as file:
+        assert len(file["features"]) == len(KEPT)
 
 
 class Recorder:
@@ -115,48 +99,42 @@ class Recorder:
         return self.views.one(images, index, *arguments, **options)
 
 
-@pytest.mark.parametrize("module", ["linear_paper", "fine_tuning"])
-def test_classifiers_on_pictures(frozen, shards, tmp_path, monkeypatch, module):
-    config, model, _ = frozen
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("linear-paper", {"epochs": [30]}),
+        ("fine-tuning", {"epochs": [15], "draws": [1], "learning_rates": [3e-3], "batch_size": 11}),
+    ],
+)
+def test_classifiers_on_pictures(trained, shards, tmp_path, monkeypatch, name, task):
     recorder = Recorder()
-    monkeypatch.setattr(f"evaluation.{module}.crop_and_flip", lambda seed: recorder)
-    paper = LinearPaperTask("tiny", fractions=(1.0,), epochs=(30,))
-    tuned = FineTuningTask("tiny", fractions=(1.0,), epochs=(15,), draws=(1,), learning_rates=(3e-3,), batch_size=11)
-    run, task = (run_linear_paper, paper) if module == "linear_paper" else (run_fine_tuning, tuned)
-    findings, _ = run(config, model, shards, [task], 0, tmp_path, "x")
-    top1 = next(m for m in findings.metrics if m["metric"] == "top1")
+    monkeypatch.setattr(f"evaluation.probing.{name.replace('-', '_')}.crop_and_flip", lambda seed: recorder)
+    found, predictions = done(trained, shards, tmp_path, name, fractions=[1.0], **task)
+    top1 = found["top1"]
     assert (top1["n"], top1["labels_used"]) == (len(TEST_KEPT), len(KEPT)) and top1["value"] > 0.5
-    assert findings.predictions[f"{top1['predictions']}.index"].tolist() == TEST_KEPT
-    assert sorted(recorder.seen) == sorted(KEPT * task.epochs[0]), "draws hang on the index"
+    assert predictions[f"{top1['predictions']}.index"].tolist() == TEST_KEPT
+    assert sorted(recorder.seen) == sorted(KEPT * task["epochs"][0]), "draws hang on the index"
 
 
 def test_discovery(trained, shards, tmp_path):
-    findings = discover(trained, shards, DiscoveryTask("tiny", anchors=6, found=2), tmp_path, threads=1)
-    with np.load(tmp_path / "predictions.npz") as arrays:
-        index = arrays["tiny.train.image.index"]
-        assert len(index) == 32 and set(index.tolist()) <= set(KEPT)
-        assert arrays["tiny.train.image.label.class"].tolist() == ["red", "green", "blue", "grey"]
-        pairs = np.bincount(np.array([n % 4 for n in index]), arrays["tiny.train.image.label.pairs"], minlength=4)
-        np.testing.assert_array_equal(arrays["tiny.train.image.label.class_pairs"], pairs)
-    with np.load(tmp_path / "gallery.npz") as gallery:
-        found = gallery["found"][gallery["found"] >= 0]
-        assert not set(VACANT) & {*gallery["anchor"].tolist(), *found.tolist()}
+    found, arrays = done(trained, shards, tmp_path, "discovery", anchors=6, found=2)
+    index = arrays["tiny.train.image.index"]
+    assert len(index) == 32 and set(index.tolist()) <= set(KEPT)
+    assert arrays["tiny.train.image.label.class"].tolist() == ["red", "green", "blue", "grey"]
+    sizes = np.bincount([n % 4 for n in index], minlength=4)
+    np.testing.assert_array_equal(arrays["tiny.train.image.label.class_pairs"], sizes * 28)
+    with np.load(tmp_path / "discovery/gallery.npz") as gallery:
+        finds = gallery["found"][gallery["found"] >= 0]
+        assert not set(VACANT) & {*gallery["anchor"].tolist(), *finds.tolist()}
         assert gallery["anchor_label"].tolist() == [n % 4 for n in gallery["anchor"]]
-    assert next(m for m in findings.metrics if m["metric"] == "precision")["n"] == 32
+    assert found["precision"]["n"] == 32
 
 
 def test_retrieval_and_pairs(shards, tmp_path):
     config = run_config("fastclip-v1", "glofnd", "bimodal", epochs=1, alpha=0.2)
     pretrain(config, shards / "tiny/train", tmp_path / "run")
-    out = tmp_path / "features"
-    store = extract(
-        *from_checkpoint(tmp_path / "run/checkpoint.pt"), {("tiny", "test"): shards / "tiny/test"}, [], out, threads=1
-    )
-    findings = run_retrieval(store, [RetrievalTask("tiny", ks=(1, 10))])
-    to_text, to_image = (
-        next(m for m in findings.metrics if m["metric"] == f"{way}-recall-at-1")
-        for way in ("image-to-text", "text-to-image")
-    )
+    found, predictions = done(tmp_path / "run/checkpoint.pt", shards, tmp_path, "retrieval", ks=[1, 10])
+    to_text, to_image = (found[f"{way}-recall-at-1"] for way in ("image-to-text", "text-to-image"))
     assert (to_text["n"], to_text["candidates"]) == (len(TEST_KEPT), len(TEST_KEPT) + 4)
     assert (to_image["n"], to_image["candidates"]) == (len(TEST_KEPT) + 4, len(TEST_KEPT))
-    assert findings.predictions[f"{to_text['predictions']}.index"].tolist() == TEST_KEPT
+    assert predictions[f"{to_text['predictions']}.index"].tolist() == TEST_KEPT

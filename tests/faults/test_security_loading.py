@@ -15,7 +15,7 @@ import torch
 from snakemake.common.configfile import load_configfile
 
 from evaluation.feature_store import FeatureStore, FeatureStoreError
-from evaluation.results import write_arrays
+from evaluation.old_results import write_arrays
 from glofnd import checkpoint
 from glofnd.data.__main__ import main as data_command
 from glofnd.files import read_json, sha256, write_json

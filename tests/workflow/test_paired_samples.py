@@ -11,7 +11,7 @@ from results_tree import config
 from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped]
 from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
 
-from evaluation.results import Findings
+from evaluation.old_results import Findings
 from glofnd.files import write_json
 from workflow.grid import Grid
 from workflow.scripts.aggregate import aggregate

@@ -95,10 +95,10 @@ def _weights(face: Typeface, number: int) -> list[int]:
     return sorted({face.weights[round(place * last / (number - 1))] for place in range(number)})
 
 
-def _fonts(split: str, families: int, weights: int) -> list[tuple[Typeface, int]]:
+def _fonts(split: str, families: int, weights: int, test_families: int) -> list[tuple[Typeface, int]]:
     """Family and weight of every font of a split."""
     if split.startswith("test-"):
-        return [(face, face.regular) for face in typefaces() if face.split == "test"]
+        return [(face, face.regular) for face in typefaces() if face.split == "test"][:test_families]
     train = [face for face in typefaces() if face.split == "train"][:families]
     return [(face, weight) for face in train for weight in _weights(face, weights)]
 
@@ -117,6 +117,7 @@ def glyphs(
     shards: Shards = 8,
     families: Annotated[int, Range(ge=2, le=75), "of the 75 families to train on, so many"] = 75,
     weights: Annotated[int, Range(ge=1, le=5), "of each family to train on, at most so many weights"] = 1,
+    test_families: Annotated[int, Range(ge=2, le=27), "of the 27 families to test on, so many"] = 27,
     caption: Annotated[
         Literal["name", "name-style"], "the character's Unicode name, alone or with the weight, kind and family"
     ] = "name",
@@ -124,7 +125,7 @@ def glyphs(
     """Glyphs, ordered by family, weight and character; one that a font lacks is left out."""
     everything = [*CHARACTERS, *NEW_CHARACTERS]
     characters = NEW_CHARACTERS if split.endswith("characters") else CHARACTERS
-    samples = [(face, w, c) for face, w in _fonts(split, families, weights) for c in characters]
+    samples = [(face, w, c) for face, w in _fonts(split, families, weights, test_families) for c in characters]
     classes = {
         "label": everything,
         "name": [unicodedata.name(character).lower() for character in everything],

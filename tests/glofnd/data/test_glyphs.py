@@ -123,6 +123,7 @@ def test_families_and_weights_are_counted(tmp_path):
         assert len({payload[0] for payload in split.payloads}) == families * weights
         assert len(split) == families * weights * len(CHARACTERS)
     assert len(glyphs("test-fonts", tmp_path, weights=5)) == len(glyphs("test-fonts", tmp_path))
+    assert len(glyphs("test-fonts", tmp_path, test_families=4)) == 4 * len(CHARACTERS)
     with pytest.raises(ValueError, match="weights must be"):
         glyphs("train", tmp_path, weights=0)
 

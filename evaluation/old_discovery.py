@@ -14,8 +14,8 @@ import torch
 from evaluation.discovery_report import Watched, report_side
 from evaluation.gallery import write_gallery
 from evaluation.observing import observe
-from evaluation.results import Findings, run_identity
-from evaluation.tasks import DiscoveryTask
+from evaluation.old_results import Findings, run_identity
+from evaluation.old_tasks import DiscoveryTask
 from evaluation.untrained import untrained
 from glofnd import checkpoint
 from glofnd.data.stream import ShardStream

@@ -1,6 +1,7 @@
 import pytest
 
 from evaluation import EVALUATIONS
+from evaluation.task import suffixes
 from glofnd.parameters import parameters
 
 
@@ -27,6 +28,7 @@ def test_lists_become_tuples_and_one_number_per_fraction_is_kept():
         ("linear-paper", {"epochs": None, "fractions": [0.5]}),
         ("transfer", {"test": "train"}),
         ("zero-shot", {"among": "some"}),
+        ("zero-shot", {"templates": "plane"}),
         ("retrieval", {"ks": [0]}),
         ("discovery", {"found": 0}),
     ],
@@ -34,3 +36,13 @@ def test_lists_become_tuples_and_one_number_per_fraction_is_kept():
 def test_wrong_tasks_are_refused_with_the_key(evaluation, task):
     with pytest.raises(ValueError, match=next(iter(task))):
         EVALUATIONS[evaluation].task(dataset="d", **task)
+
+
+def test_no_two_results_share_a_name():
+    def task(**options):
+        return EVALUATIONS["linear"].task(**options)
+
+    group, far = task(dataset="a", label="group"), task(dataset="a", test="far")
+    assert suffixes([task(dataset="a"), group, far, task(dataset="b")]) == ["", "@group", "", ""]
+    with pytest.raises(ValueError, match="a/test"):
+        suffixes([task(dataset="a"), task(dataset="a", metric="mean-per-class")])

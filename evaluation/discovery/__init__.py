@@ -1,0 +1,1 @@
+"""Who a detector takes for a false negative, against the labels."""

@@ -1,0 +1,1 @@
+"""Pictures against texts in a shared space: zero-shot classification and retrieval."""

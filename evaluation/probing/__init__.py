@@ -1,0 +1,1 @@
+"""Classifiers on a trained encoder: on its frozen features, and on pictures that go through it."""
