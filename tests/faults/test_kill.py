@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import random
 import re
-import sqlite3
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import psutil
 import pytest
-import torch
 import yaml
+from kill_comparison import results
 
-from glofnd.files import read_json
 from tests.small_benchmark import small_benchmark
 
 pytestmark = pytest.mark.slow
@@ -81,40 +77,6 @@ class Session:
             for process in [*self.process.children(recursive=True), self.process]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-
-
-def timeless(value: Any) -> Any:
-    """Without what differs between any two runs; tensors and arrays as bytes, so that NaN equals NaN."""
-    if isinstance(value, dict):
-        times = {"provenance", "seconds", "images_per_second", "source"}
-        return {key: timeless(item) for key, item in value.items() if key not in times}
-    if isinstance(value, torch.Tensor):
-        value = value.numpy()
-    if isinstance(value, np.ndarray):
-        return str(value.dtype), value.shape, value.tobytes()
-    return [timeless(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def content(path: Path) -> Any:
-    if path.suffix == ".pt":
-        return timeless(torch.load(path, weights_only=True))
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return timeless({name: file[name] for name in file.files})
-    return timeless(read_json(path)) if path.suffix == ".json" else path.read_bytes()
-
-
-def results(folder: Path) -> dict[str, Any]:
-    """Everything that must be equal, by name: checkpoints, features, predictions, metrics, tables, MLflow's runs."""
-    found = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        times = re.match(r"out/(logs|benchmarks|mlflow|report)|\.snakemake|session|raw|shards.*json|.*lock$", name)
-        if path.is_file() and not times:
-            found[name] = content(path)
-    with closing(sqlite3.connect(folder / "out/mlflow.db")) as store:
-        found["MLflow"] = sorted(store.execute("select name, status, lifecycle_stage from runs").fetchall())
-    return found
 
 
 def test_killed_anywhere_the_same_command_gives_the_same_results(tmp_path: Path) -> None:
