@@ -14,7 +14,7 @@ from glofnd.files import write_json
 from tests.evaluation.tiny_shards import run_config
 from tests.workflow.results_tree import write_tree
 from workflow.grid import Grid
-from workflow.scripts.mlflow_records import record
+from workflow.tracking import read_run
 
 COMMANDS = {
     "data": "glofnd.data.__main__",
@@ -156,7 +156,7 @@ OPTIONS: list[tuple[str, tuple[object, ...], tuple[str, ...]]] = [
     ("aggregate", ("--benchmark", "b.json"), ("the following arguments are required: --out",)),
     ("aggregate", ("--benchmark", "b.json", "--out", "o"), ("b.json", "No such file")),
     ("significance", ("--benchmark", "b", "--summary", "s", "--out", "o", "--overall", "p"), ("b", "No such file")),
-    ("report", ("--benchmark", "b.json", "--out", "o"), ("b.json: not there",)),
+    ("report", ("--benchmark", "b.json", "--out", "o"), ("b.json", "No such file")),
     ("mlflow_import", ("--benchmark", "b.json", "--out", "o"), ("b.json", "No such file")),
 ]
 
@@ -249,5 +249,5 @@ def test_damaged_results_are_not_imported(file: str, damage: str, tmp_path: Path
     path = tmp_path / RUN_FOLDER / file
     DAMAGES[damage](path)
     with pytest.raises(ValueError, match="delete it and run again") as caught:
-        record(grid, grid.run("exp/sogclr/glofnd/seed1"))
+        read_run(grid, grid.run("exp/sogclr/glofnd/seed1"))
     assert str(path) in str(caught.value)

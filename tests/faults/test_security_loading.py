@@ -23,9 +23,6 @@ from glofnd.pretraining import pretrain
 from tests.evaluation.stored import make_split, make_store
 from tests.evaluation.tiny_shards import png, run_config, write_split
 from workflow.config_file import unreadable
-from workflow.grid import Run
-from workflow.report.gallery import read_gallery
-from workflow.report.inputs import ReportError
 
 
 class Payload:
@@ -88,12 +85,6 @@ def test_features(payload, tmp_path):
     write_json(tmp_path / "manifest.json", manifest)
     with pytest.raises(FeatureStoreError, match=r"tiny.train.npz: not readable .*extract the features again"):
         FeatureStore(tmp_path).split("tiny", "train")
-
-
-def test_galleries(payload, tmp_path):
-    np.savez(tmp_path / "gallery.npz", anchor=objects(payload), allow_pickle=True)
-    with pytest.raises(ReportError, match=r"gallery\.npz: not a readable gallery"):
-        read_gallery(tmp_path / "gallery.npz", Run("e", "o", "d", 1))
 
 
 def test_nothing_of_ours_needs_unpickling(payload, tmp_path):

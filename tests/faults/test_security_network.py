@@ -28,7 +28,7 @@ from tests.workflow.results_tree import write_tree
 from workflow.configuration import ConfigError, resolve
 from workflow.credentials import has_secret
 from workflow.farewell import farewell
-from workflow.scripts.mlflow_import import import_runs
+from workflow.tracking import import_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "c0rrect-horse"
@@ -45,7 +45,7 @@ def test_every_server_that_is_spoken_of_listens_on_this_machine_alone() -> None:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if re.search(r"mlflow server --|mlflow\", \"server\"", line):
                 found.append((path.name, "--host 127.0.0.1" in line))
-    assert {"Makefile", "mlflow.md", "farewell.py", "making.py"} <= {name for name, _ in found}
+    assert {"Makefile", "mlflow.md", "farewell.py"} <= {name for name, _ in found}
     assert [name for name, local in found if not local] == []
 
 
@@ -112,7 +112,7 @@ def test_the_server_listens_here_and_asks_for_a_password(server: tuple[str, int]
 
     wrong = imported("guessed-it")
     assert wrong.returncode == 2 and "guessed-it" not in wrong.stderr and "Traceback" not in wrong.stderr
-    assert wrong.stderr.startswith("error: MLflow import: ") and "401" in wrong.stderr
+    assert wrong.stderr.startswith("error: MLflow store ") and "401" in wrong.stderr
     right = imported(PASSWORD)
     assert right.returncode == 0, right.stderr
     assert PASSWORD not in right.stdout + right.stderr + (tmp_path / "imported.json").read_text()
@@ -136,7 +136,7 @@ def test_a_password_in_the_config_is_refused_and_not_repeated(address: str, tmp_
     assert "mlflow.tracking_uri: there is a password in it" in str(refused.value)
     assert PASSWORD not in str(refused.value)
     with pytest.raises(ValueError, match="there is a password in it") as raised:
-        import_runs({**write_tree(tmp_path), "mlflow": {"tracking_uri": address, "prefix": ""}})
+        import_runs({**write_tree(tmp_path), "mlflow": {"tracking_uri": address, "prefix": ""}}, tmp_path / "out")
     assert PASSWORD not in str(raised.value)
 
 

@@ -11,7 +11,7 @@ from glofnd.data.stream import ShardStream
 from glofnd.pretraining import pretrain
 from tests.glofnd.pretraining.tiny_run import make_config, write_tiny
 from tests.workflow.results_tree import write_tree
-from workflow.scripts.mlflow_import import import_runs
+from workflow.tracking import import_runs
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +77,6 @@ def test_five_hundred_epochs_of_training(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_imports_again_and_again(tmp_path: Path) -> None:
     made = write_tree(tmp_path)
-    import_runs(made)
-    more = grows(lambda: import_runs(made), 25, "importer")
+    import_runs(made, tmp_path / "out.json")
+    more = grows(lambda: import_runs(made, tmp_path / "out.json"), 25, "importer")
     assert more[0] <= 0 and more[1] < 8

@@ -1,7 +1,5 @@
-"""MLflow as a cluster has it: a tracking server on PostgreSQL, several importers at once, a server out of reach."""
+"""MLflow as a team has it: a tracking server on PostgreSQL, PostgreSQL alone, a server out of reach."""
 
-import json
-import multiprocessing
 import os
 import pwd
 import shutil
@@ -12,21 +10,18 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
 from results_tree import write_tree
 
-from workflow.scripts.mlflow_claims import OWNER
-from workflow.scripts.mlflow_import import HASH, RUN_ID, import_runs
+from workflow.tracking import HASH, NAME, import_runs
 
 pytestmark = pytest.mark.slow
-IMPORTERS, RUNS = 8, 4
+RUNS = 4
 
 
 def _port() -> int:
@@ -78,7 +73,7 @@ def postgres() -> Iterator[str]:
         subprocess.run([programs / "createdb", *client, "runs"], check=True)
         yield f"postgresql://mlflow@127.0.0.1:{port}/runs"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # which ends connections that are open
         server.wait(30)
         shutil.rmtree(folder)
 
@@ -109,89 +104,37 @@ def tracking(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         server.wait(30)
 
 
-def _benchmark(folder: Path) -> dict[str, Any]:
-    """A finished benchmark of few runs, as every importer draws figures of them all."""
-    return {**write_tree(folder), "seeds": [1]}
+def _imported(config: dict[str, Any]) -> list[Any]:
+    """Runs of the store after an import."""
+    done = import_runs(config, Path(config["paths"]["results"]) / "mlflow-import.json")
+    client = MlflowClient(tracking_uri=config["mlflow"]["tracking_uri"])
+    found = client.get_experiment_by_name(f"{config['mlflow']['prefix']}exp")
+    assert found is not None
+    runs = list(client.search_runs([found.experiment_id]))
+    assert {run.info.run_id for run in runs} == {entry["mlflow_run"] for entry in done.values()}
+    assert all(run.info.status == "FINISHED" and HASH in run.data.tags for run in runs)
+    return runs
 
 
-def _runs(uri: str, experiment: str, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return [] if found is None else list(client.search_runs([found.experiment_id], run_view_type=view))
-
-
-def _import_at_once(config: dict[str, Any], importers: int) -> list[dict[str, str]]:
-    """Results of several importers started together: run id -> MLflow run."""
-    context = multiprocessing.get_context("fork")
-    with context.Pool(importers) as pool:
-        results = pool.map(import_runs, [config] * importers, chunksize=1)
-    return [{run: entry["mlflow_run"] for run, entry in result["runs"].items()} for result in results]
-
-
-def _whole(runs: list[Any]) -> None:
-    """Every run of the grid once, finished, with its metrics."""
-    assert Counter(run.data.tags[RUN_ID] for run in runs).most_common(1)[0][1] == 1
-    assert len(runs) == RUNS
-    for run in runs:
-        assert run.info.status == "FINISHED" and HASH in run.data.tags
-        assert any(name.startswith("linear/") for name in run.data.metrics)
-
-
-def test_eight_importers_at_a_server_lose_and_double_nothing(tracking: str, tmp_path: Path) -> None:
-    config = _benchmark(tmp_path)
-    config["mlflow"] = {"tracking_uri": tracking, "prefix": "team/"}
-    _import_at_once(config, IMPORTERS)
-    _whole(_runs(tracking, "team/exp"))
-    stored = {run.data.tags[RUN_ID]: run.info.run_id for run in _runs(tracking, "team/exp")}
-    again = import_runs(config)["runs"]
-    assert {run: entry["mlflow_run"] for run, entry in again.items()} == stored
-    assert {entry["state"] for entry in again.values()} == {"unchanged"}
-
-
-def test_artifacts_go_through_the_server(tracking: str, tmp_path: Path) -> None:
-    config = _benchmark(tmp_path)
-    config["mlflow"] = {"tracking_uri": tracking, "prefix": "artifacts-"}
-    key = import_runs(config)["runs"]["exp/sogclr/glofnd/seed1"]["mlflow_run"]
-    client = MlflowClient(tracking_uri=tracking)
-    assert {entry.path for entry in client.list_artifacts(key, "figures")} == {"figures/training.png"}
+def test_an_import_through_a_server_is_whole_and_the_second_adds_nothing(tracking: str, tmp_path: Path) -> None:
+    config = {**write_tree(tmp_path), "seeds": [1], "mlflow": {"tracking_uri": tracking, "prefix": "team/"}}
+    first, again = _imported(config), _imported(config)
+    assert len(first) == 4 + RUNS and {run.info.run_id for run in first} == {run.info.run_id for run in again}
+    key = next(run.info.run_id for run in first if run.data.tags[NAME] == "exp/sogclr/glofnd/seed1")
+    artifacts = MlflowClient(tracking_uri=tracking).list_artifacts(key, "figures")
+    assert "figures/loss.html" in {entry.path for entry in artifacts}
     assert not (tmp_path / "mlflow-artifacts").exists()
 
 
-def test_eight_importers_at_one_sqlite_file(tmp_path: Path) -> None:
-    config = _benchmark(tmp_path)
-    seen = _import_at_once(config, IMPORTERS)
-    assert all(found == seen[0] for found in seen)
-    _whole(_runs(f"sqlite:///{tmp_path}/mlflow.db", "exp"))
-
-
-def test_what_another_importer_is_writing_is_left_alone(tmp_path: Path) -> None:
-    config = _benchmark(tmp_path)
-    import_runs(config)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    client, run = MlflowClient(tracking_uri=uri), _runs(uri, "exp")[0]
-    client.delete_tag(run.info.run_id, HASH)
-    client.set_tag(run.info.run_id, OWNER, f"elsewhere:1:{time.time():.0f}")
-    import_runs(config)
-    assert run.info.run_id in {entry.info.run_id for entry in _runs(uri, "exp")}
-    client.set_tag(run.info.run_id, OWNER, f"elsewhere:1:{time.time() - 3600:.0f}")
-    import_runs(config)
-    _whole(_runs(uri, "exp"))
+def test_postgresql_without_a_server(postgres: str, tracking: str, tmp_path: Path) -> None:
+    config = {**write_tree(tmp_path), "seeds": [1], "mlflow": {"tracking_uri": postgres, "prefix": "direct/"}}
+    assert len(_imported(config)) == 4 + RUNS
 
 
 def test_a_server_out_of_reach_is_one_line_and_a_later_import_is_whole(tracking: str, tmp_path: Path) -> None:
-    config = _benchmark(tmp_path / "results")
-    benchmark, out = tmp_path / "benchmark.json", tmp_path / "mlflow-import.json"
-    command = [sys.executable, "-m", "workflow.scripts.mlflow_import", "--benchmark", str(benchmark)]
-
-    def attempt(uri: str) -> subprocess.CompletedProcess[str]:
-        config["mlflow"] = {"tracking_uri": uri, "prefix": "later-"}
-        benchmark.write_text(json.dumps(config), encoding="utf-8")
-        return subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=180, check=False)
-
-    failed = attempt(f"http://127.0.0.1:{_port()}")
-    assert failed.returncode == 2
-    assert failed.stderr.splitlines()[-1].startswith("error: MLflow import: ")
-    assert "Traceback" not in failed.stderr
-    assert not out.exists()
-    assert attempt(tracking).returncode == 0
-    _whole(_runs(tracking, "later-exp"))
+    config = {**write_tree(tmp_path), "seeds": [1]}
+    nowhere = f"http://127.0.0.1:{_port()}"
+    with pytest.raises(OSError, match=f"MLflow store {nowhere}: ") as refused:
+        import_runs({**config, "mlflow": {"tracking_uri": nowhere, "prefix": "later-"}}, tmp_path / "out.json")
+    assert "\n" not in str(refused.value) and not (tmp_path / "out.json").exists()
+    assert len(_imported({**config, "mlflow": {"tracking_uri": tracking, "prefix": "later-"}})) == 4 + RUNS

@@ -1,1 +1,5 @@
-"""The benchmark's report: one HTML file that works offline, made from the files below `results/` and nothing else."""
+"""The benchmark's report: one HTML page that works offline, made from the files in the results folder alone."""
+
+from workflow.report.build import write_report
+
+__all__ = ["write_report"]

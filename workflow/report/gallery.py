@@ -1,126 +1,90 @@
-"""The pictures: anchors and what was dropped for them, as data URIs, with every wrong find named."""
+"""Section "Found": anchors and the false negatives found for them, as pictures, with every wrong find named."""
 
 from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from workflow.grid import Run
-from workflow.report.inputs import ReportError, Results
+from glofnd.files import making_sense
+from workflow.report.parts import Fold, Part, Section
+from workflow.report.read import Results, Trial
 
-__all__ = ["Anchor", "Find", "Gallery", "galleries", "picture_uri", "read_gallery"]
-
-_ARRAYS = {
-    "anchor": 1,
-    "anchor_image": 4,
-    "anchor_label": 1,
-    "threshold": 1,
-    "found": 2,
-    "found_image": 5,
-    "found_label": 2,
-    "similarity": 2,
-    "correct": 2,
-    "label_names": 1,
-}
+__all__ = ["found"]
 
 
-@dataclass(frozen=True)
-class Find:
-    """A sample that was taken for a false negative; `correct` by the labels."""
-
-    image: NDArray[np.uint8]
-    name: str
-    similarity: float
-    correct: bool
-
-
-@dataclass(frozen=True)
-class Anchor:
-    """An anchor with its threshold (`nan` if it has none) and its finds, most similar first."""
-
-    image: NDArray[np.uint8]
-    name: str
-    threshold: float
-    finds: list[Find]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The gallery of one run."""
-
-    run: Run
-    anchors: list[Anchor]
-
-    @property
-    def shown(self) -> int:
-        """Number of finds."""
-        return sum(len(anchor.finds) for anchor in self.anchors)
-
-    @property
-    def wrong(self) -> int:
-        """Number of finds of another class."""
-        return sum(not find.correct for anchor in self.anchors for find in anchor.finds)
+def found(results: Results) -> Section:
+    """The finds of each detector: of the first seed that has them, not of the prettiest."""
+    parts: list[Part] = [
+        Markup(
+            "<p>Left the anchor; right of it the most similar samples of the whole data set that the detector drops as "
+            'its false negatives. <span class="right">Right</span>: same label; <span class="wrong">✕ wrong</span>: '
+            "another one. Anchors are a seeded random choice among those with finds, spread over the classes.</p>"
+        )
+    ]
+    opened: list[Trial] = []
+    for trial in results.trials:
+        for label in [*trial.judged, *trial.oracles]:
+            for run in trial.runs(label):
+                path = Path(results.grid.run_folder(run)) / "discovery" / "gallery.npz"
+                if path.is_file():
+                    pictures, shown, wrong = _gallery(path)
+                    title = Markup("{}: {} <small>seed {}, {} finds shown, {} of them wrong</small>").format(
+                        trial.experiment, trial.bold(label), run.seed, shown, wrong
+                    )
+                    parts.append(Fold(title, [pictures], open=trial not in opened))
+                    opened.append(trial)
+                    break
+    return Section("found", "False negatives found", parts)
 
 
-def picture_uri(image: NDArray[np.uint8]) -> str:
-    """A picture (uint8 [H, W, 3]) as a data URI; a grey one takes one channel."""
+def _gallery(path: Path) -> tuple[Markup, int, int]:
+    """HTML of one gallery.npz, the number of finds, and of wrong ones."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: no readable gallery ({error}); delete it and run `snakemake` again") from error
+    with making_sense(path):
+        rows = [_anchor(arrays, a) for a in range(len(arrays["anchor"]))]
+        there = arrays["found"] >= 0
+        counts = int(there.sum()), int((there & ~arrays["correct"]).sum())
+    return Markup('<ol class="gallery">{}</ol>').format(Markup("").join(rows)), *counts
+
+
+def _anchor(arrays: dict[str, NDArray[Any]], a: int) -> Markup:
+    names = arrays["label_names"]
+    threshold = float(arrays["threshold"][a])
+    finds = [
+        _picture(
+            arrays["found_image"][a, k],
+            str(names[arrays["found_label"][a, k]]),
+            f"{arrays['similarity'][a, k]:.2f}",
+            "right" if arrays["correct"][a, k] else "wrong",
+        )
+        for k in range(arrays["found"].shape[1])
+        if arrays["found"][a, k] >= 0
+    ]
+    about = "no threshold" if np.isnan(threshold) else f"threshold {threshold:.2f}"
+    anchor = _picture(arrays["anchor_image"][a], str(names[arrays["anchor_label"][a]]), about, "anchor")
+    return Markup("<li>{}{}</li>").format(anchor, Markup("").join(finds) or Markup("<span>nothing found</span>"))
+
+
+def _picture(image: NDArray[np.uint8], name: str, number: str, kind: str) -> Markup:
+    """A picture (uint8 [H, W, 3]) as a data URI, with its class below it; a grey one takes one channel."""
     grey = bool((image == image[..., :1]).all())
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if grey else image).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def read_gallery(path: Path, run: Run) -> Gallery:
-    """Read and check one gallery.npz (docs/architecture.md).
-
-    Raises:
-        ReportError: naming the file and the array that is wrong.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS if name in file}
-    except (OSError, ValueError, EOFError) as error:
-        raise ReportError(f"{path}: not a readable gallery ({error}); delete it and run `snakemake` again") from error
-    for name, dimensions in _ARRAYS.items():
-        if name not in arrays:
-            raise ReportError(f"{path}: no array '{name}'; delete it and run `snakemake` again")
-        if arrays[name].ndim != dimensions:
-            shape = arrays[name].shape
-            raise ReportError(
-                f"{path}: '{name}' has shape {shape}, needs {dimensions} dimensions; delete it and run again"
-            )
-    names = arrays["label_names"]
-    count, places = arrays["found"].shape
-    anchors = []
-    for a in range(count):
-        finds = [
-            Find(
-                arrays["found_image"][a, k],
-                str(names[arrays["found_label"][a, k]]),
-                float(arrays["similarity"][a, k]),
-                bool(arrays["correct"][a, k]),
-            )
-            for k in range(places)
-            if arrays["found"][a, k] >= 0
-        ]
-        label = str(names[arrays["anchor_label"][a]])
-        anchors.append(Anchor(arrays["anchor_image"][a], label, float(arrays["threshold"][a]), finds))
-    return Gallery(run, anchors)
-
-
-def galleries(results: Results) -> list[Gallery]:
-    """The gallery of each experiment, objective and detector: of the first seed that has one, not of the prettiest."""
-    found: dict[tuple[str, str, str], Gallery] = {}
-    for run in results.grid.runs.values():
-        key = (run.experiment, run.objective, run.detector)
-        path = Path(results.grid.run_folder(run)) / "discovery" / "gallery.npz"
-        if run.detector == results.reference or key in found or not path.is_file():
-            continue
-        found[key] = read_gallery(path, run)
-    return list(found.values())
+    uri = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    mark = Markup('<span class="wrong">✕</span> ') if kind == "wrong" else ""
+    return Markup(
+        '<figure class="{0}"><img alt="{0}: {1}" src="{2}">'
+        '<figcaption title="{1}">{3}{1}<small>{4}</small></figcaption></figure>'
+    ).format(kind, name, uri, mark, number)
