@@ -6,15 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 __all__ = ["ATTEMPTS", "crop_boxes", "resample"]
 
 # torchvision's number of attempts before it falls back to a central crop.
 ATTEMPTS = 10
-
-# Side in pixels from which a CPU resamples one picture at a time.
-_LARGE = 64
 
 Draws = npt.NDArray[np.float64]
 Boxes = tuple[Draws, Draws, Draws, Draws]
@@ -49,6 +45,30 @@ def crop_boxes(draws: Draws, height: int, width: int, scale: tuple[float, float]
     return top, left, h, w
 
 
+def resample(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
+    """Cut a box out of each picture, resize it to `size` x `size` with antialiasing, mirror where `flip`.
+
+    All pictures at once, as two matrix products; torchvision's functions take one box for the whole batch.
+
+    Args:
+        images: `[B, C, H, W]`, float or uint8.
+        boxes: of `crop_boxes`.
+        flip: `[B]`.
+
+    Returns:
+        float32 `[B, C, size, size]`, of uint8 pictures in [0, 1].
+    """
+    top, left, height, width = boxes
+    batch, channels, rows, columns = images.shape
+    across = _weights(left, width, columns, size, images.device, flip)
+    down = _weights(top, height, rows, size, images.device)
+    unit = images.float().div_(255) if images.dtype == torch.uint8 else images
+    cut = torch.bmm(unit.reshape(batch, channels * rows, columns), across.transpose(1, 2))
+    if channels == 1:
+        return torch.bmm(down, cut).unsqueeze(1)
+    return torch.matmul(down.unsqueeze(1), cut.view(batch, channels, rows, size))
+
+
 def _weights(
     start: Draws,
     length: Draws,
@@ -80,57 +100,3 @@ def _weights(
 
 def _on(values: Draws, device: torch.device) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).to(device)
-
-
-def resample(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
-    """Cut a box out of each picture, resize it to `size` x `size` with antialiasing, mirror where `flip`.
-
-    Args:
-        images: `[B, C, H, W]`, float or uint8.
-        boxes: of `crop_boxes`.
-        flip: `[B]`.
-
-    Returns:
-        float32 `[B, C, size, size]`, of uint8 pictures in [0, 1].
-    """
-    if images.device.type == "cpu" and max(*images.shape[2:], size) >= _LARGE:
-        return _resample_each(images, boxes, size, flip)
-    return _resample_all(images, boxes, size, flip)
-
-
-def _resample_each(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
-    """One picture at a time: few operations, many calls."""
-    found = []
-    for row, (top, left, height, width) in enumerate(np.stack(boxes, 1).astype(int).tolist()):
-        cut = images[row : row + 1, :, top : top + height, left : left + width]
-        found.append(_resized(_unit(cut.flip(-1) if flip[row] else cut), size))
-    return torch.cat(found) if len(found) > 1 else found[0]
-
-
-def _resized(picture: Tensor, size: int) -> Tensor:
-    height, width = picture.shape[2:]
-    if max(height, width) > size:
-        return interpolate(picture, size=(size, size), mode="bilinear", antialias=True)
-    # Where nothing shrinks, antialiasing changes nothing, and one dimension after the other takes half the time.
-    wide = interpolate(picture[0], size=size, mode="linear")
-    place = torch.arange(0.5, size).mul_(height / size).sub_(0.5).clamp_(0, height - 1)
-    above = place.long()
-    below = (above + 1).clamp_(max=height - 1)
-    share = (place - above).unsqueeze(1)
-    return torch.lerp(wide.index_select(1, above), wide.index_select(1, below), share).unsqueeze(0)
-
-
-def _resample_all(images: Tensor, boxes: Boxes, size: int, flip: npt.NDArray[np.bool_]) -> Tensor:
-    """All at once as two matrix products, whose matrices are mostly zeros: many operations, few calls."""
-    top, left, height, width = boxes
-    batch, channels, rows, columns = images.shape
-    across = _weights(left, width, columns, size, images.device, flip)
-    down = _weights(top, height, rows, size, images.device)
-    cut = torch.bmm(_unit(images).reshape(batch, channels * rows, columns), across.transpose(1, 2))
-    if channels == 1:
-        return torch.bmm(down, cut).unsqueeze(1)
-    return torch.matmul(down.unsqueeze(1), cut.view(batch, channels, rows, size))
-
-
-def _unit(images: Tensor) -> Tensor:
-    return images.float().div_(255) if images.dtype == torch.uint8 else images

@@ -16,7 +16,7 @@ def progress(
 ) -> tqdm[Any]:
     """tqdm over `items`, or a bar to be advanced with `update` where `items` is None; `options` are tqdm's."""
     seconds = 0.2 if sys.stderr.isatty() else 10
-    often = {"delay": seconds, "mininterval": seconds, "miniters": 1}
+    often: dict[str, Any] = {"delay": seconds, "mininterval": seconds, "miniters": 1}
     return tqdm(items, total=total, desc=description, unit=f" {unit}", **often, **options)
 
 

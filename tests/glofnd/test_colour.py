@@ -36,15 +36,6 @@ def test_equal_to_torchvision_picture_by_picture(images, ours, theirs, factors):
         torch.testing.assert_close(ours_one, theirs(picture, factor), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "factors"), ADJUSTMENTS)
-def test_within_two_grey_levels_of_torchvision_on_bytes(images, ours, theirs, factors):
-    """torchvision rounds after every operation, ours never."""
-    bytes_ = (images * 255).round().byte()
-    result = ours(bytes_ / 255, torch.tensor(factors))
-    for picture, factor, ours_one in zip(bytes_, factors, result, strict=True):
-        assert (ours_one * 255 - theirs(picture, factor)).abs().max() <= 2
-
-
 def test_pictures_are_left_alone(images):
     before = images.clone()
     for ours, _, factors in ADJUSTMENTS:

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from benchmarks.pipeline_peers import pil_transform
 from glofnd import views as module
-from glofnd.registry import VIEWS
+from glofnd.parameters import parameters
 from glofnd.views import TwoViews
 
 STILL = {
@@ -34,7 +34,7 @@ def many(picture, copies=COPIES, **options):
     return torch.cat(TwoViews(**{**STILL, **options}, seed=3)(images, torch.arange(copies), 0))
 
 
-def of_torchvision(transform, picture, copies=1500):
+def of_torchvision(transform, picture, copies=600):
     torch.manual_seed(0)
     return torch.stack([transform(picture) for _ in range(copies)])
 
@@ -139,11 +139,10 @@ def _statistics(views):
     return torch.cat([mean, std, torch.stack([across, down], 1)], 1).numpy()
 
 
-@pytest.mark.parametrize("blur", [0.0, 0.5])
-def test_statistics_of_whole_views(blur):
+def test_statistics_of_whole_views():
     """Through everything at once, at the default strengths, beside torchvision's plain pipeline on PIL pictures."""
-    views = {key: schema["default"] for key, schema in VIEWS.items()} | {"blur_probability": blur}
-    photographs, copies = _photographs(8, 24), 150
+    views = {name: parameter.default for name, parameter in parameters(TwoViews).items()} | {"blur_probability": 0.5}
+    photographs, copies = _photographs(8, 24), 100
     index = torch.arange(8 * copies)
     ours = _statistics(torch.cat(TwoViews(**views, seed=1)(photographs[index % 8], index, 0)))
     torch.manual_seed(0)
