@@ -17,8 +17,8 @@ UV_VERSION := 0.13.9
 export VENV
 ACTIVATE := . '$(VENV)/bin/activate'
 # Snakemake answers a file that it cannot read with a traceback.
-READABLE = $(ACTIVATE); python -m workflow.config_file '$(CONFIG)'
-SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run workflow/killed.sh
+READABLE = $(ACTIVATE); python -m workflow.config '$(CONFIG)'
+SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
 .PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container audit plan lint format mlflow report container lock clean
 
@@ -30,12 +30,10 @@ setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is u
 
 demo: setup ## Run the default benchmark from download to report, then say where everything is
 	@$(READABLE)
-	@$(ACTIVATE); GLOFND_FAREWELL=make snakemake --cores $(CORES) --configfile '$(CONFIG)'
-	@$(ACTIVATE); python -m workflow.farewell '$(RESULTS)/benchmark.json'
+	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)'
 
 smoke: setup ## Run the same DAG in miniature, results below results/smoke/
-	@$(ACTIVATE); GLOFND_FAREWELL=make snakemake --cores $(CORES) --configfile configs/smoke.yaml
-	@$(ACTIVATE); python -m workflow.farewell results/smoke/benchmark.json
+	@$(ACTIVATE); snakemake --cores $(CORES) --configfile configs/smoke.yaml
 
 lint: setup ## Linters, formatters and type checks
 	@$(ACTIVATE); ruff check .
@@ -64,7 +62,7 @@ audit: setup ## Known vulnerabilities (where a service answers) and licences of 
 	@$(ACTIVATE); python requirements/audit.py
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
-	@$(ACTIVATE); python -m workflow.plan --configfile '$(CONFIG)'
+	@$(ACTIVATE); python -m workflow.plan '$(CONFIG)'
 
 test-container: setup ## Build the image and run the whole DAG in it; as root, Debian's podman and others (containers/README.md)
 	@$(ACTIVATE); tests/container/run

@@ -1,6 +1,5 @@
-"""The benchmark: sources -> shards -> pretraining -> features -> evaluation -> significance -> MLflow and report."""
+"""The benchmark: sources -> shards -> pretraining -> evaluation -> tables, MLflow and report."""
 
-import os
 import shlex
 import sys
 
@@ -9,16 +8,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
-from glofnd.lifetime import SHELL, sign
-from workflow.alone import finished, hold_or_exit
-from workflow.binds import warn_of_unseen
-from workflow.configuration import resolve_or_exit
-from workflow.farewell import farewell
-from workflow.jobs import Jobs
-from workflow.machine import ready_or_exit, working_folder_or_exit
-from workflow.resources import resources_of
-
-working_folder_or_exit()
+from workflow.grid import digest
+from workflow.session import Session, where_results_are
 
 
 configfile: f"{workflow.basedir}/config.yaml"
@@ -27,22 +18,21 @@ configfile: f"{workflow.basedir}/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-BENCHMARK = resolve_or_exit(config, sources=workflow.configfiles)
-warn_of_unseen(workflow, BENCHMARK["paths"])
-JOBS = Jobs(BENCHMARK)
-RESOURCES = BENCHMARK["resources"]
-RAW, SHARDS, RESULTS = (BENCHMARK["paths"][key] for key in ("raw", "shards", "results"))
+SESSION = Session(workflow, config)
+GRID, RESOURCES, RESULTS = SESSION.grid, SESSION.resources, SESSION.grid.results
+RAW, SHARDS = (GRID.config["paths"][key] for key in ("raw", "shards"))
 
-# Commands run as modules of this repository, wherever the working directory is; they end with this Snakemake and their
-# shell (glofnd/lifetime.py).
-sign(os.environ)
+# Commands are modules of this repository, wherever the working folder is. Each job is one process in the place of its
+# shell (`exec`), so signals reach it, and it is terminated when this Snakemake is killed. What it says goes to its log
+# and to the terminal; that part outlives a signal, since training still has to say where it goes on.
+JOB = f"setpriv --pdeathsig TERM python -m workflow.job --benchmark {shlex.quote(RESULTS)}/benchmark.json"
 shell.prefix(
-    f"set -euo pipefail; export {SHELL}=$$ PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-    f". {shlex.quote(workflow.basedir)}/workflow/killed.sh; "
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    "log() {{ trap '' INT TERM USR1; exec tee \"$1\" >&2; }}; "
 )
 
 
-container: BENCHMARK["container"]
+container: GRID.config["container"]
 
 
 wildcard_constraints:
@@ -54,9 +44,7 @@ wildcard_constraints:
 localrules:
     all,
     fetch,
-    resolve,
-    aggregate,
-    significance,
+    tables,
     mlflow,
     report,
 
@@ -64,11 +52,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        JOBS.all_metrics(),
-        f"{RESULTS}/summary.parquet",
         f"{RESULTS}/report.html",
         f"{RESULTS}/mlflow-import.json",
-        [f"{RESULTS}/significance.csv"] if BENCHMARK["significance"] else [],
     message:
         "Everything is in {RESULTS}"
 
@@ -79,14 +64,10 @@ include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/results.smk"
 
 
-# Snakemake calls this before the first job, but not in a dry-run nor where nothing is to be done.
+# Snakemake calls these around the first and last job, but not in a dry-run nor where nothing is to be done.
 onstart:
-    ready_or_exit(workflow, BENCHMARK)
-    hold_or_exit(workflow, BENCHMARK["paths"])
+    SESSION.start()
 
 
-# Snakemake calls this only after work was done, so `make`, which sets the variable, prints the farewell itself.
 onsuccess:
-    finished()
-    if "GLOFND_FAREWELL" not in os.environ:
-        print(farewell(BENCHMARK), file=sys.stderr)
+    print(where_results_are(GRID.config), file=sys.stderr)

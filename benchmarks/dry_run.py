@@ -27,9 +27,9 @@ from snakemake.utils import update_config
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from glofnd.files import write_json
-from workflow.configuration import resolve
+from workflow.config import resolve
 from workflow.grid import Grid
-from workflow.plan.jobs import job_counts
+from workflow.plan import job_counts
 
 __all__ = ["Row", "dry_run", "empty", "grid", "seeds_for"]
 

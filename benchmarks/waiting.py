@@ -29,8 +29,8 @@ from glofnd.pretraining import TrainingOptions
 from glofnd.pretraining.processes import Processes
 from glofnd.pretraining.trainer import Trainer
 from glofnd.views import TwoViews
-from workflow.configuration import resolve
-from workflow.jobs import Jobs
+from workflow.config import resolve
+from workflow.grid import Grid
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -91,12 +91,11 @@ def main() -> None:
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     if arguments.config:
         update_config(config, yaml.safe_load(arguments.config.read_text(encoding="utf-8")))
-    jobs = Jobs(resolve(config))
+    grid = Grid(resolve(config))
     found = {}
-    for name in jobs.config["experiments"]:
-        run = next(run for run in jobs.grid.runs.values() if run.experiment == name)
-        manifest = ROOT / jobs.training_manifest(run.id)
-        found[name] = measure(jobs.grid.run_config(run), manifest.parent, arguments.steps)
+    for name in grid.config["experiments"]:
+        run = next(run for run in grid.runs.values() if run.experiment == name)
+        found[name] = measure(grid.run_config(run), ROOT / grid.training_shards(run.id), arguments.steps)
         print(
             "{name}: step {step_ms:.1f} ms, reading {reading_ms:.2f} ms ({reading_share:.2%}), "
             "views {views_ms:.1f} ms ({views_share:.1%})".format(name=name, **found[name]),

@@ -1,19 +1,18 @@
-"""From a resolved config to the runs of a benchmark, what each starts from and what it is evaluated on.
+"""From a resolved config to the runs of a benchmark: what each starts from, reads, is evaluated on, and where it lies.
 
-Pure: reads no file and imports nothing heavy, so that a grid of ten thousand runs is laid out in a moment.
+Pure: reads no file. A path is a text relative to the working directory, as Snakemake wants it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from evaluation.registry import READS_SHARDS
-from glofnd.registry import EXECUTION, first_touch
-
-__all__ = ["BASELINE", "Grid", "Run", "Trunk"]
+__all__ = ["BASELINE", "Grid", "Run", "Trunk", "digest"]
 
 Config = dict[str, Any]
 
@@ -56,35 +55,41 @@ class Trunk:
         return f"{self.experiment}/{self.objective}/seed{self.seed}/epoch{self.epoch}"
 
 
+def digest(value: object) -> str:
+    """A short hash of what decides a job's result; Snakemake runs a job again where it changes."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
 class Grid:
-    """The runs of a resolved config (`workflow.configuration.resolve`)."""
+    """The runs of a resolved config (`workflow.config.resolve`)."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.results: str = config["paths"]["results"]
+
+    @property
+    def results(self) -> str:
+        """Folder of all results."""
+        return str(self.config["paths"]["results"])
+
+    def _cells(self, first: str, second: str) -> dict[str, Run]:
+        found = (
+            Run(name, objective, detector, seed)
+            for name, experiment in self.config["experiments"].items()
+            for objective in (experiment[first] if first else [BASELINE])
+            for detector in experiment[second]
+            for seed in self.config["seeds"]
+        )
+        return {run.id: run for run in found}
 
     @cached_property
     def runs(self) -> dict[str, Run]:
         """Every trained run by its id."""
-        found = (
-            Run(name, objective, detector, seed)
-            for name, experiment in self.config["experiments"].items()
-            for objective in experiment["objectives"]
-            for detector in experiment["detectors"]
-            for seed in self.config["seeds"]
-        )
-        return {run.id: run for run in found}
+        return self._cells("objectives", "detectors")
 
     @cached_property
     def baselines(self) -> dict[str, Run]:
         """Every baseline run by its id."""
-        found = (
-            Run(name, BASELINE, baseline, seed)
-            for name, experiment in self.config["experiments"].items()
-            for baseline in experiment["baselines"]
-            for seed in self.config["seeds"]
-        )
-        return {run.id: run for run in found}
+        return self._cells("", "baselines")
 
     def run(self, run_id: str) -> Run:
         """The run of that id; an unknown one raises `KeyError`."""
@@ -102,15 +107,14 @@ class Grid:
     def trunk_epochs(self) -> dict[str, list[int]]:
         """Epochs at which detectors of each experiment leave the trunk, ascending. Epoch 0 needs no trunk."""
         return {
-            name: sorted({epoch for d in experiment["detectors"].values() if (epoch := first_touch(d["method"], d))})
+            name: sorted({epoch for block in experiment["detectors"].values() if (epoch := _first_touch(block))})
             for name, experiment in self.config["experiments"].items()
         }
 
     def start_of_run(self, run: Run) -> Trunk | None:
         """The trunk a run branches from: the one that ends where its detector first touches anything."""
-        detector = self.config["experiments"][run.experiment]["detectors"][run.detector]
         epochs = self.trunk_epochs[run.experiment]
-        epoch = first_touch(detector["method"], detector)
+        epoch = _first_touch(self.config["experiments"][run.experiment]["detectors"][run.detector])
         if epoch is None:
             epoch = epochs[-1] if epochs else 0
         return Trunk(run.experiment, run.objective, run.seed, epoch) if epoch else None
@@ -120,10 +124,26 @@ class Grid:
         earlier = [epoch for epoch in self.trunk_epochs[trunk.experiment] if epoch < trunk.epoch]
         return Trunk(trunk.experiment, trunk.objective, trunk.seed, earlier[-1]) if earlier else None
 
+    def trunk(self, name: str, epoch: int) -> Trunk:
+        """The trunk `{experiment}/{objective}/seed{seed}` up to an epoch."""
+        experiment, objective, seed = name.split("/")
+        return Trunk(experiment, objective, int(seed.removeprefix("seed")), epoch)
+
+    @cached_property
+    def trunks(self) -> list[Trunk]:
+        """Every trunk that a run branches from, and those these go on from."""
+        found: dict[Trunk, None] = {}
+        for run in self.runs.values():
+            trunk = self.start_of_run(run)
+            while trunk is not None and trunk not in found:
+                found[trunk] = None
+                trunk = self.start_of_trunk(trunk)
+        return list(found)
+
     # Run configs
 
     def run_config(self, run: Run) -> Config:
-        """Everything that decides a run's result and nothing else, so that Snakemake reruns exactly what changed."""
+        """What a run is: everything that decides its result, and how it is executed."""
         experiment = self.config["experiments"][run.experiment]
         if run.kind == "baseline":
             objective, detector = {"label": BASELINE}, {"label": run.detector}
@@ -134,63 +154,86 @@ class Grid:
 
     def trunk_config(self, trunk: Trunk) -> Config:
         """The run config of a trunk: no detector, whatever the experiment calls its runs without one."""
-        objective = {
-            "label": trunk.objective,
-            **self.config["experiments"][trunk.experiment]["objectives"][trunk.objective],
-        }
+        block = self.config["experiments"][trunk.experiment]["objectives"][trunk.objective]
         name = f"{trunk.experiment}/{trunk.objective}/trunk/seed{trunk.seed}"
-        return self._config(name, trunk.experiment, trunk.seed, objective, {"label": "none", "method": "none"})
+        objective, detector = {"label": trunk.objective, **block}, {"label": "none", "method": "none"}
+        return self._config(name, trunk.experiment, trunk.seed, objective, detector)
 
     def _config(self, run: str, name: str, seed: int, objective: Config, detector: Config) -> Config:
         experiment = self.config["experiments"][name]
-        return {
-            "run": run,
-            "experiment": name,
-            "modality": experiment["modality"],
-            "seed": seed,
-            "dataset": experiment["dataset"],
-            "label": experiment["label"],
-            "encoder": experiment["encoder"],
-            "views": experiment["views"],
-            "training": {key: value for key, value in experiment["training"].items() if key not in EXECUTION},
-            "objective": objective,
-            "detector": detector,
-        }
+        taken = ("modality", "dataset", "label", "encoder", "views", "training")
+        named = {"run": run, "experiment": name, "seed": seed, "objective": objective, "detector": detector}
+        return named | {key: experiment[key] for key in taken}
+
+    @staticmethod
+    def deciding(config: Config) -> Config:
+        """A run config without what changes none of its numbers."""
+        # Here, since it comes with torch, which most readers of the grid do not need.
+        from glofnd.pretraining.options import EXECUTION
+
+        return {**config, "training": {key: v for key, v in config["training"].items() if key not in EXECUTION}}
+
+    def processes(self) -> int:
+        """Processes on each node of one training."""
+        asked = self.config["resources"]["pretrain"]
+        return int(asked["processes"] or max(asked["gpu"], 1))
 
     # Evaluations
 
     def evaluations(self, run: Run) -> list[str]:
         """Names of the evaluations of a run: of a baseline those its untrained towers can take."""
+        from evaluation import EVALUATIONS
+
         experiment = self.config["experiments"][run.experiment]
-        asked = list(experiment["evaluations"])
-        if run.kind == "method":
-            return asked
-        texts = experiment["modality"] == "bimodal" and run.detector == "random-init"
-        possible = ["linear", "transfer", "transfer-paper"]
-        if run.detector == "random-init" or experiment["modality"] == "unimodal":
-            possible.append("discovery")
-        if run.detector == "random-init":
-            possible += ["linear-paper", "fine-tuning", *(("zero-shot", "retrieval") if texts else ())]
-        return [name for name in asked if name in possible]
+        raw = run.kind == "baseline" and run.detector == "raw-pixels"
+        return [
+            name
+            for name in experiment["evaluations"]
+            if not raw or experiment["modality"] in EVALUATIONS[name].raw_pixels
+        ]
 
     def tasks(self, run: Run, evaluation: str) -> list[Config]:
         """The tasks of one evaluation of a run."""
         found: list[Config] = self.config["experiments"][run.experiment]["evaluations"][evaluation]
         return found
 
-    def feature_splits(self, run: Run) -> list[tuple[str, str]]:
-        """(data set, split) pairs whose features the evaluations of a run read, each once, in a stable order."""
-        pairs = {
-            (task["dataset"], task[key]): None
-            for evaluation in self.evaluations(run)
-            if evaluation not in READS_SHARDS
-            for task in self.tasks(run, evaluation)
-            for key in ("train", "test", "split")
-            if key in task
-        }
+    def all_tasks(self, run: Run) -> dict[str, list[Config]]:
+        """Evaluation -> tasks of a run."""
+        return {name: self.tasks(run, name) for name in self.evaluations(run)}
+
+    def splits_evaluated(self, name: str) -> list[tuple[str, str]]:
+        """(data set, split) pairs that an experiment's evaluations read, each once."""
+        return _splits(self.config["experiments"][name]["evaluations"].values())
+
+    def splits_read(self) -> list[tuple[str, str]]:
+        """(data set, split) pairs that anything trains or tests on, each once."""
+        pairs: dict[tuple[str, str], None] = {}
+        for name, experiment in self.config["experiments"].items():
+            pairs |= dict.fromkeys([(experiment["dataset"], experiment["split"]), *self.splits_evaluated(name)])
         return list(pairs)
 
     # Files
+
+    def source(self, dataset: str) -> list[str]:
+        """What a data set is made from: nothing where it is the user's own files."""
+        from glofnd.data.catalogue import DATASETS, configured
+
+        block = self.config["datasets"][dataset]
+        source = configured(DATASETS[block["dataset"]], block).source
+        return [f"{self.config['paths']['raw']}/{source}/source.json"] if source else []
+
+    def shards(self, dataset: str, split: str) -> str:
+        """Folder of one split's shards."""
+        return f"{self.config['paths']['shards']}/{dataset}/{split}"
+
+    def training_shards(self, name: str) -> str:
+        """Folder of the shards that a run or trunk of that id trains on."""
+        experiment = self.config["experiments"][name.split("/")[0]]
+        return self.shards(experiment["dataset"], experiment["split"])
+
+    def evaluation_manifests(self, run: Run) -> list[str]:
+        """Manifests of all shards that the evaluations of a run read."""
+        return [f"{self.shards(*pair)}/manifest.json" for pair in _splits(self.all_tasks(run).values())]
 
     def run_folder(self, run: Run) -> str:
         """Folder of everything that belongs to a run."""
@@ -200,12 +243,44 @@ class Grid:
         """Folder of a trunk's checkpoint."""
         return f"{self.results}/trunks/{trunk.id}"
 
+    def trunk_checkpoint(self, trunk: Trunk | None) -> list[str]:
+        """Checkpoint of a trunk; none where there is no trunk."""
+        return [f"{self.trunk_folder(trunk)}/checkpoint.pt"] if trunk else []
+
+    def checkpoint(self, run: Run) -> list[str]:
+        """Checkpoint of a run; a baseline has none."""
+        return [f"{self.run_folder(run)}/checkpoint.pt"] if run.kind == "method" else []
+
     def training_metrics(self) -> list[str]:
         """metrics.json of every training."""
         return [f"{self.run_folder(run)}/metrics.json" for run in self.runs.values()]
+
+    def evaluated(self) -> list[str]:
+        """evaluations.json of every run: all its evaluations are there."""
+        return [f"{self.run_folder(run)}/evaluations.json" for run in self.all_runs if self.evaluations(run)]
 
     def evaluation_metrics(self) -> list[str]:
         """metrics.json of every evaluation of every run."""
         return [
             f"{self.run_folder(run)}/{name}/metrics.json" for run in self.all_runs for name in self.evaluations(run)
         ]
+
+
+def _first_touch(detector: Config) -> int | None:
+    """The first epoch in which a detector touches anything, `None` for one that never does.
+
+    Until then every detector of one objective and seed trains identically, so they share a trunk.
+    """
+    starts = [detector[key] for key in ("start_update", "start_filter") if key in detector]
+    return min(starts) if starts else None
+
+
+def _splits(tasks: Iterable[list[Config]]) -> list[tuple[str, str]]:
+    pairs = {
+        (task["dataset"], task[key]): None
+        for group in tasks
+        for task in group
+        for key in ("train", "test", "split")
+        if key in task
+    }
+    return list(pairs)

@@ -49,11 +49,10 @@ def commands(inputs, out):
         "train": (["glofnd.pretraining", *train], out),
         "linear": (["evaluation", *linear], out),
         "aggregate": (["workflow.scripts.aggregate", *benchmark, "--out", out], out),
-        "resolve": (["workflow.scripts.resolve", "--config", "{}", "--out", out / "it.json"], out / "it.json"),
     }
 
 
-NAMES = ["fetch", "shard", "train", "linear", "aggregate", "resolve"]
+NAMES = ["fetch", "shard", "train", "linear", "aggregate"]
 
 
 @pytest.mark.parametrize("name", NAMES)

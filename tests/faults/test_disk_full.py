@@ -152,8 +152,6 @@ def test_tables_and_report(command, disk, tmp_path):
     (tmp_path / "results/significance_overall.csv").write_bytes((disk / "overall.csv").read_bytes())
     report = ["workflow.scripts.report", "--benchmark", benchmark, "--out", disk / "report.html"]
     fills_up(command, disk, 0, disk / "report.html", *report)
-    resolve = ["workflow.scripts.resolve", "--config", "{}", "--out", disk / "benchmark.json"]
-    fills_up(command, disk, 0, disk / "benchmark.json", *resolve)
 
 
 @pytest.mark.parametrize("spare", [0, 2**20])

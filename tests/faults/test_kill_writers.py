@@ -20,7 +20,6 @@ from glofnd.data.manifest import ManifestError, read_manifest, verify_shards
 from glofnd.data.sources import installed
 from glofnd.files import read_json, sha256, write_json
 from tests.glofnd.data.tiny_data import tiny_split, write
-from workflow.alone import remove_parts
 
 pytestmark = pytest.mark.slow
 
@@ -73,8 +72,6 @@ def test_a_file_is_the_old_or_the_new_one(tmp_path: Path, kind: str) -> None:
         write_value(path, 1.0)
         number += 1
     assert number > 15 and found == {1.0, 2.0}
-    remove_parts(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -99,8 +96,7 @@ def test_shards_stand_only_with_their_manifest(tmp_path: Path) -> None:
             assert manifest.samples in (7, 9)
         if number % 4 == 0:
             write(tiny_split(9), out)
-            remove_parts(out)
-            assert contents(out) == contents(whole)
+            assert contents(whole).items() <= contents(out).items()
         shutil.rmtree(out)
         shutil.copytree(older, out)
         number += 13

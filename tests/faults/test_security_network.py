@@ -25,9 +25,9 @@ from glofnd.data.sources import archives
 from glofnd.data.sources.commands import FetchError, run
 from glofnd.provenance import Stopwatch, provenance
 from tests.workflow.results_tree import write_tree
-from workflow.configuration import ConfigError, resolve
+from workflow.config import ConfigError, resolve
 from workflow.credentials import has_secret
-from workflow.farewell import farewell
+from workflow.session import where_results_are
 from workflow.tracking import import_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def test_every_server_that_is_spoken_of_listens_on_this_machine_alone() -> None:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             if re.search(r"mlflow server --|mlflow\", \"server\"", line):
                 found.append((path.name, "--host 127.0.0.1" in line))
-    assert {"Makefile", "mlflow.md", "farewell.py"} <= {name for name, _ in found}
+    assert {"Makefile", "mlflow.md", "session.py"} <= {name for name, _ in found}
     assert [name for name, local in found if not local] == []
 
 
@@ -163,7 +163,7 @@ def test_commands_that_are_printed_can_be_pasted() -> None:
         "mlflow": {"tracking_uri": None},
         "significance": None,
     }
-    (command,) = re.findall(r"--backend-store-uri (.*)  then", farewell(config))
+    (command,) = re.findall(r"--backend-store-uri (.*)  then", where_results_are(config))
     words = subprocess.run(["bash", "-c", f"printf %s {command}"], capture_output=True, text=True, check=True)
     assert words.stdout == "sqlite:///it's; $(touch x)/mlflow.db"
 

@@ -90,13 +90,8 @@ def test_the_search_finds(code: str) -> None:
     assert list(unsafe(ast.parse(code)))
 
 
-# What stands in a rule's command without being quoted there: numbers, names that a pattern restricts, and options that
-# `workflow.jobs` has quoted.
-READY = {
-    *("threads", "wildcards.evaluation", "wildcards.epoch"),
-    *("params.trainer", "params.execution", "params.start", "params.source", "params.splits", "params.prompts"),
-    *("params.tasks", "params.raw"),
-}
+# What stands in a rule's command without being quoted there: numbers, and commands that are quoted already.
+READY = {"threads", "wildcards.epoch", "JOB", "params.command"}
 
 
 def test_rules_quote_everything_that_comes_from_config_or_files() -> None:
@@ -104,7 +99,7 @@ def test_rules_quote_everything_that_comes_from_config_or_files() -> None:
     for path in tracked("*.smk"):
         for command in re.findall(r'\n    shell:\n((?:        ".*"\n)+)', path.read_text(encoding="utf-8")):
             found |= set(re.findall(r"{([^{}]+)}", command))
-    assert len(found) > 20
+    assert len(found) > 8
     assert {name for name in found if not name.endswith(":q")} == READY
 
 

@@ -1,14 +1,11 @@
 """From a resolved config to runs, trunks and their configs."""
 
-import json
 import time
 from typing import Any
 
 import pytest
 
-from workflow.grid import BASELINE, Grid, Run, Trunk
-from workflow.jobs import Jobs
-from workflow.plan.jobs import job_counts
+from workflow.grid import BASELINE, Grid, Run, Trunk, digest
 
 
 def _config(detectors: dict[str, Any], seeds: list[int] | None = None, **experiment: Any) -> dict[str, Any]:
@@ -77,14 +74,16 @@ def test_no_trunk_where_everything_starts_at_once() -> None:
     assert all(grid.start_of_run(run) is None for run in grid.runs.values())
 
 
-def test_a_run_config_holds_only_what_decides_the_run() -> None:
-    """Snakemake reruns what has another config, so another detector or seed must not show in it."""
+def test_what_decides_a_run_depends_on_no_other_run_and_not_on_how_it_is_executed() -> None:
+    """Snakemake reruns what has another digest, so another detector, seed or number of threads must not show in it."""
     config = _config(DETECTORS)
     few, many = Grid(_config({"none": DETECTORS["none"]}, [1])), Grid(config)
     run = Run("exp", "sogclr", "none", 1)
     assert few.run_config(run) == many.run_config(run)
     assert few.run_config(run)["detector"] == {"label": "none", "method": "none"}
-    assert few.run_config(run)["objective"] == {"label": "sogclr", "method": "sogclr"}
+    config["experiments"]["exp"]["training"]["threads"] = 7
+    assert Grid(config).deciding(Grid(config).run_config(run)) == few.deciding(few.run_config(run))
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
 
 
 def test_a_trunk_config_does_not_depend_on_its_epoch_or_the_detectors() -> None:
@@ -101,28 +100,19 @@ def test_baselines_skip_what_needs_training() -> None:
     assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear", "discovery"]
 
 
-def test_an_untrained_text_tower_is_evaluated_too() -> None:
-    zero_shot = {"dataset": "digits", "split": "test", "label": "label", "templates": "plain"}
-    evaluations = {"zero-shot": [zero_shot], "retrieval": [{"dataset": "digits", "split": "test"}], "discovery": [{}]}
-    baselines = ["raw-pixels", "random-init"]
-    jobs = Jobs(_config(DETECTORS, modality="bimodal", baselines=baselines, evaluations=evaluations))
-    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["zero-shot", "retrieval", "discovery"]
-    assert jobs.grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == []
-    assert "--zero-shot" in jobs.prompts("exp/baseline/random-init/seed1")
-    assert jobs.prompts("exp/baseline/raw-pixels/seed1") == ""
-
-
-def test_what_trains_on_pictures_reads_shards_and_no_features() -> None:
+def test_baselines_are_evaluated_as_far_as_they_can_be() -> None:
     task = {"dataset": "digits", "train": "train", "test": "test"}
-    evaluations = {"linear-paper": [task], "fine-tuning": [task]}
-    jobs = Jobs(_config(DETECTORS, baselines=["raw-pixels", "random-init"], evaluations=evaluations))
-    assert jobs.grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == ["linear-paper", "fine-tuning"]
-    assert jobs.grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == []
-    assert jobs.feature_splits("exp/sogclr/none/seed1") == ""
-    manifests = ["shards/digits/train/manifest.json", "shards/digits/test/manifest.json"]
-    assert jobs.task_manifests("exp/sogclr/none/seed1", "fine-tuning") == manifests
-    counts = job_counts(Grid({**jobs.grid.config, "significance": None}))
-    assert counts["tune"] == 2 * (8 + 2) and "evaluate" not in counts
+    tower = {"dataset": "digits", "split": "test"}
+    evaluations = {
+        "zero-shot": [tower],
+        "retrieval": [tower],
+        "discovery": [{}],
+        "fine-tuning": [task],
+        "linear": [task],
+    }
+    grid = Grid(_config(DETECTORS, modality="bimodal", evaluations=evaluations))
+    assert grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == list(evaluations)
+    assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
 
 
 def test_paths_follow_the_contract() -> None:
@@ -132,15 +122,17 @@ def test_paths_follow_the_contract() -> None:
     assert grid.trunk_folder(Trunk("exp", "sogclr", 1, 5)) == "results/trunks/exp/sogclr/seed1/epoch5"
 
 
-def test_jobs_give_rules_their_inputs() -> None:
-    jobs = Jobs(_config(DETECTORS))
-    assert jobs.start_of_run("exp/sogclr/oracle/seed1") == ["results/trunks/exp/sogclr/seed1/epoch5/checkpoint.pt"]
-    assert jobs.start_of_trunk("exp/sogclr/seed1", "5") == ["results/trunks/exp/sogclr/seed1/epoch2/checkpoint.pt"]
-    assert jobs.start_of_trunk("exp/sogclr/seed1", "2") == []
-    assert jobs.training_manifest("exp/sogclr/seed1") == "shards/digits/train/manifest.json"
-    assert json.loads(jobs.run_config("exp/sogclr/oracle/seed1"))["seed"] == 1
-    assert jobs.source("digits") == ["raw/digits/source.json"]
-    assert jobs.option("--from", []) == "" and jobs.option("--from", "a b") == "--from 'a b'"
+def test_rules_get_their_inputs() -> None:
+    grid = Grid(_config(DETECTORS))
+    start = grid.start_of_run(grid.run("exp/sogclr/oracle/seed1"))
+    assert grid.trunk_checkpoint(start) == ["results/trunks/exp/sogclr/seed1/epoch5/checkpoint.pt"]
+    assert grid.trunk_checkpoint(grid.start_of_trunk(grid.trunk("exp/sogclr/seed1", 2))) == []
+    assert grid.training_shards("exp/sogclr/seed1") == "shards/digits/train"
+    run = grid.run("exp/sogclr/none/seed1")
+    assert grid.evaluation_manifests(run) == [f"shards/digits/{split}/manifest.json" for split in ("train", "test")]
+    assert grid.checkpoint(run) == ["results/runs/exp/sogclr/none/seed1/checkpoint.pt"]
+    assert grid.checkpoint(grid.run("exp/baseline/raw-pixels/seed1")) == []
+    assert grid.source("digits") == ["raw/digits/source.json"]
 
 
 def test_ten_thousand_runs_in_a_moment() -> None:

@@ -117,7 +117,7 @@ def test_mlflow_has_every_run_once(smoke: Smoke) -> None:
 
 
 def test_each_job_has_its_log_and_its_benchmark(smoke: Smoke) -> None:
-    for rule in ("shard", "trunk", "pretrain", "features", "linear", "discovery"):
+    for rule in ("shard", "trunk", "pretrain", "evaluate"):
         logs, benchmarks = (sorted((smoke.results / kind / rule).rglob("*.*")) for kind in ("logs", "benchmarks"))
         assert logs and len(logs) == len(benchmarks), rule
 

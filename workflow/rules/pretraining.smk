@@ -1,14 +1,15 @@
 # A trunk is trained without any detector up to the epoch where the first one touches anything; runs branch from it.
-# The rolling resume file beside a checkpoint is not declared, so that it survives a failed or cancelled job.
-#
-# A signal makes training write that file and end with code 75 at the next step. The shell and `tee` wait for it.
-# `trainer` and `execution` are functions of the threads, and such parameters never make Snakemake train anew.
+# The rolling resume file beside a checkpoint is not declared, so that it survives a failed or cancelled job. A signal
+# makes training write that file and end with code 75 at the next step.
+# `command` is a function of the threads, and such parameters never make Snakemake train anew.
 
 
 rule trunk:
     input:
-        manifest=lambda wildcards: JOBS.training_manifest(wildcards.trunk),
-        start=lambda wildcards: JOBS.start_of_trunk(wildcards.trunk, wildcards.epoch),
+        manifest=lambda wildcards: f"{GRID.training_shards(wildcards.trunk)}/manifest.json",
+        start=lambda wildcards: GRID.trunk_checkpoint(
+            GRID.start_of_trunk(GRID.trunk(wildcards.trunk, int(wildcards.epoch)))
+        ),
     output:
         checkpoint=f"{RESULTS}/trunks/{{trunk}}/epoch{{epoch}}/checkpoint.pt",
     log:
@@ -16,29 +17,27 @@ rule trunk:
     benchmark:
         f"{RESULTS}/benchmarks/trunk/{{trunk}}/epoch{{epoch}}.tsv"
     priority: 100
-    threads: lambda wildcards: JOBS.training_threads(wildcards.trunk)
+    threads: lambda wildcards: SESSION.training_threads(wildcards.trunk)
     resources:
-        **resources_of(RESOURCES["pretrain"]),
+        **RESOURCES["pretrain"]["resources"],
     params:
-        config=lambda wildcards: JOBS.trunk_config(wildcards.trunk),
-        trainer=lambda wildcards, threads: JOBS.trainer(wildcards.trunk),
-        execution=lambda wildcards, threads: JOBS.execution(wildcards.trunk),
-        shards=lambda wildcards, input: JOBS.folder(input.manifest),
-        start=lambda wildcards, input: JOBS.option("--from", input.start),
-        out=lambda wildcards, output: JOBS.folder(output.checkpoint),
+        config=lambda wildcards: digest(
+            GRID.deciding(GRID.trunk_config(GRID.trunk(wildcards.trunk, 0)))
+        ),
+        command=lambda wildcards, threads: SESSION.training(JOB, wildcards.trunk),
     message:
         "Training trunk {wildcards.trunk} up to epoch {wildcards.epoch}"
     shell:
-        "trap : INT TERM USR1; "
-        "{params.trainer} {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
-        " {params.start} --until-epoch {wildcards.epoch} --out {params.out:q} 2>&1"
-        " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"
+        "exec {params.command} trunk --trunk {wildcards.trunk:q} --epoch {wildcards.epoch}"
+        " > >(log {log:q}) 2>&1"
 
 
 rule pretrain:
     input:
-        manifest=lambda wildcards: JOBS.training_manifest(wildcards.run),
-        start=lambda wildcards: JOBS.start_of_run(wildcards.run),
+        manifest=lambda wildcards: f"{GRID.training_shards(wildcards.run)}/manifest.json",
+        start=lambda wildcards: GRID.trunk_checkpoint(
+            GRID.start_of_run(GRID.run(wildcards.run))
+        ),
     output:
         checkpoint=f"{RESULTS}/runs/{{run}}/checkpoint.pt",
         history=f"{RESULTS}/runs/{{run}}/history.json",
@@ -48,20 +47,15 @@ rule pretrain:
     benchmark:
         f"{RESULTS}/benchmarks/pretrain/{{run}}.tsv"
     priority: 50
-    threads: lambda wildcards: JOBS.training_threads(wildcards.run)
+    threads: lambda wildcards: SESSION.training_threads(wildcards.run)
     resources:
-        **resources_of(RESOURCES["pretrain"]),
+        **RESOURCES["pretrain"]["resources"],
     params:
-        config=lambda wildcards: JOBS.run_config(wildcards.run),
-        trainer=lambda wildcards, threads: JOBS.trainer(wildcards.run),
-        execution=lambda wildcards, threads: JOBS.execution(wildcards.run),
-        shards=lambda wildcards, input: JOBS.folder(input.manifest),
-        start=lambda wildcards, input: JOBS.option("--from", input.start),
-        out=lambda wildcards, output: JOBS.folder(output.checkpoint),
+        config=lambda wildcards: digest(
+            GRID.deciding(GRID.run_config(GRID.run(wildcards.run)))
+        ),
+        command=lambda wildcards, threads: SESSION.training(JOB, wildcards.run),
     message:
         "Training {wildcards.run}"
     shell:
-        "trap : INT TERM USR1; "
-        "{params.trainer} {params.execution} --run-config {params.config:q} --shards {params.shards:q}"
-        " {params.start} --out {params.out:q} 2>&1"
-        " | (trap '' INT TERM USR1; exec tee {log:q} >&2)"
+        "exec {params.command} pretrain --run {wildcards.run:q} > >(log {log:q}) 2>&1"

@@ -1,0 +1,76 @@
+"""Where the options of methods, encoders, views, training, data sets and evaluations are declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+from evaluation import EVALUATIONS
+from glofnd.data.catalogue import DATASETS, Dataset, problems
+from glofnd.detectors import DETECTORS
+from glofnd.encoders import ENCODERS
+from glofnd.objectives import OBJECTIVES
+from glofnd.parameters import REQUIRED, Parameter, parameters
+from glofnd.pretraining.options import TrainingOptions
+from glofnd.views import TwoViews
+
+__all__ = ["GROUPS", "Declared", "entries"]
+
+GROUPS = ("datasets", "encoders", "views", "training", "objectives", "detectors", "evaluations")
+"""What has options; `views` and `training` have one entry of the same name."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One entry of a registry.
+
+    Attributes:
+        options: its declared parameters.
+        build: called with all of them; raises `ValueError` where they contradict each other.
+        modalities: experiments it is for.
+    """
+
+    options: dict[str, Parameter]
+    build: Callable[..., object] = lambda **options: None
+    modalities: tuple[str, ...] = ("unimodal", "bimodal")
+
+
+def _with_advice(entry: Dataset) -> dict[str, Parameter]:
+    """Options of a data set; of one that is required the description says how to get the files."""
+    return {
+        name: replace(option, description=entry.obtain) if option.default is REQUIRED and entry.obtain else option
+        for name, option in parameters(entry.build).items()
+    }
+
+
+def _no_problems(**options: object) -> None:
+    for line in problems(options):
+        raise ValueError(line)
+
+
+@cache
+def entries(group: str) -> dict[str, Declared]:
+    """The entries of a group of `GROUPS` by name."""
+    match group:
+        case "datasets":
+            return {name: Declared(_with_advice(entry), _no_problems) for name, entry in DATASETS.items()}
+        case "encoders":
+            return {name: Declared(parameters(kind), modalities=(kind.modality,)) for name, kind in ENCODERS.items()}
+        case "views":
+            return {"views": Declared(parameters(TwoViews), partial(TwoViews, seed=0))}
+        case "training":
+            return {"training": Declared(parameters(TrainingOptions), TrainingOptions)}
+        case "objectives":
+            known = {1: ("unimodal",), 2: ("bimodal",)}
+            return {
+                name: Declared(parameters(kind), partial(kind, 2), known[len(kind.modalities)])
+                for name, kind in OBJECTIVES.items()
+            }
+        case "detectors":
+            return {name: Declared(parameters(kind), partial(kind, 2)) for name, kind in DETECTORS.items()}
+        case _:
+            return {
+                name: Declared(parameters(entry.task), entry.task, entry.modalities)
+                for name, entry in EVALUATIONS.items()
+            }

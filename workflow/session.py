@@ -1,0 +1,173 @@
+"""One call of Snakemake: its config, what its jobs ask for, the lock on its results, and what it says at the end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from glofnd.files import read_json, write_json
+from workflow.grid import Grid
+
+__all__ = ["Session", "where_results_are"]
+
+Config = dict[str, Any]
+
+
+def _stop(text: str) -> NoReturn:
+    """End Snakemake with plain lines instead of a traceback."""
+    print(text, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _growing(least: int, most: int | None) -> Callable[[object, int], int]:
+    """The k-th attempt of a job gets k times as much, within what the cluster has."""
+
+    def of_attempt(wildcards: object, attempt: int) -> int:
+        return min(attempt * least, most or attempt * least)
+
+    return of_attempt
+
+
+def _asked(given: Config) -> Config:
+    """`threads` and `resources` of a rule for Snakemake, from its block of the config.
+
+    A partition or account that the config does not name is left to the profile's `default-resources`. A job on several
+    nodes starts its own processes there (`mpi`, in the words of the SLURM executor), with that many GPUs on each.
+    """
+    asked: Config = {key: _growing(given[key], given[f"{key}_max"]) for key in ("mem_mb", "runtime")}
+    nodes = given.get("nodes", 1)
+    if nodes == 1:
+        asked["gpu"] = given["gpu"]
+    else:
+        asked |= {"nodes": nodes, "tasks": nodes, "mpi": "srun"}
+        # The executor would otherwise ask for as many tasks per GPU.
+        asked |= {"gres": f"gpu:{given['gpu']}", "tasks_per_gpu": 0} if given["gpu"] else {}
+    asked |= {f"slurm_{key}": given[key] for key in ("partition", "account") if given[key] is not None}
+    return {"threads": given.get("threads", 1), "resources": asked}
+
+
+def where_results_are(config: Config) -> str:
+    """The last lines of a finished benchmark; `config` is resolved."""
+    results = Path(config["paths"]["results"])
+    store = config["mlflow"]["tracking_uri"] or f"sqlite:///{results / 'mlflow.db'}"
+    server = f"mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {shlex.quote(store)}"
+    browse = store if store.startswith("http") else f"{server}  then http://127.0.0.1:5000"
+    significance = f", {results / 'significance.csv'}" if config["significance"] else ""
+    return (
+        f"\nReport:  {(results / 'report.html').absolute()}  (open it in a browser; it needs no network)"
+        f"\nTables:  {results / 'summary.csv'}{significance}"
+        f"\nMLflow:  {browse}"
+    )
+
+
+class Session:
+    """What the Snakefile asks.
+
+    Args:
+        workflow: Snakemake's.
+        config: as Snakemake has merged it. Only the process that a person started checks it; a job that a cluster runs
+            reads benchmark.json.
+    """
+
+    def __init__(self, workflow: Any, config: Config) -> None:
+        self.workflow = workflow
+        if workflow.is_main_process:
+            self.grid = Grid(self._checked(config))
+        else:
+            results = os.path.normpath(Path(config["paths"]["results"]).expanduser())
+            self.grid = Grid(read_json(Path(results) / "benchmark.json"))
+        self.resources = {rule: _asked(given) for rule, given in self.grid.config["resources"].items()}
+        self._lock: IO[str] | None = None
+
+    def _checked(self, config: Config) -> Config:
+        from workflow.config import ConfigError, read_config, resolve
+
+        problems = []
+        # Snakemake has read these files already, but takes the last of two equal keys in one of them.
+        for file in self.workflow.configfiles:
+            try:
+                read_config(Path(file))
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
+        try:
+            resolved = resolve(config)
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            _stop(str(ConfigError(problems)))
+        return resolved
+
+    # Training
+
+    def training_threads(self, name: str) -> int:
+        """CPU threads of a run or trunk of that id, of all its processes on one node."""
+        training = self.grid.config["experiments"][name.split("/")[0]]["training"]
+        return self.grid.processes() * int(training["threads"])
+
+    def training(self, job: str, name: str) -> str:
+        """The command that trains a run or trunk of that id: `job`, with torchrun where processes share a training."""
+        nodes, processes = self.grid.config["resources"]["pretrain"]["nodes"], self.grid.processes()
+        if nodes * processes == 1:
+            return job
+        # Workers get the signal, and as long as their checkpoint takes.
+        run = f"torchrun --nproc-per-node {processes} --shutdown-timeout 600 --signals-to-handle SIGTERM,SIGINT,SIGUSR1"
+        if nodes == 1:
+            return job.replace("python", f"{run} --standalone", 1)
+        # One agent on each node; they meet on the first.
+        cpus = self.training_threads(name)
+        srun = f"srun --nodes {nodes} --ntasks {nodes} --ntasks-per-node 1 --cpus-per-task {cpus} --kill-on-bad-exit=1"
+        meeting = '--rdzv-backend c10d --rdzv-endpoint "$(hostname):$((20000 + SLURM_JOB_ID % 20000))"'
+        return job.replace("python", f"{srun} {run} --nnodes {nodes} {meeting}", 1)
+
+    # Before the first job and after the last
+
+    def start(self) -> None:
+        """Before the first job: hold the results folder, look whether jobs can do their work, write benchmark.json."""
+        if not self.workflow.is_main_process:
+            return
+        results = Path(self.grid.results)
+        try:
+            results.mkdir(parents=True, exist_ok=True)
+            # The kernel takes the lock back however this process ends; Snakemake's own outlives a kill.
+            self._lock = (results / ".lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _stop(
+                f"error: another snakemake is at work in {results}; wait for its end, or give this one other `paths:`"
+            )
+        except OSError as error:
+            _stop(f"error: nothing was started: {results}: {error.strerror}; make it writable or name another folder")
+        if problems := self._missing():
+            _stop("\n  ".join(["error: nothing was started", *problems]))
+        self._warn_of_unseen_folders()
+        path = results / "benchmark.json"
+        if not path.is_file() or read_json(path) != self.grid.config:
+            write_json(path, self.grid.config)
+
+    def _missing(self) -> list[str]:
+        """What the jobs to be run lack here, one line each."""
+        found: list[str] = []
+        if not any(job.rule.name in ("trunk", "pretrain") for job in self.workflow.dag.needrun_jobs()):
+            return found
+        if self.workflow.local_exec and not (any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()):
+            for name, experiment in self.grid.config["experiments"].items():
+                if experiment["training"]["device"] == "cuda":
+                    found.append(f"experiments.{name}.training.device: cuda, but this machine shows no GPU; take auto")
+        return found
+
+    def _warn_of_unseen_folders(self) -> None:
+        """Where rules run in an image: it sees the working folder, and what is bound."""
+        if "apptainer" not in {method.name.lower() for method in self.workflow.deployment_settings.deployment_method}:
+            return
+        bound = f"{self.workflow.deployment_settings.apptainer_args or ''} {os.environ.get('APPTAINER_BIND', '')} /tmp"
+        for folder in (self.workflow.basedir, *self.grid.config["paths"].values()):
+            place = Path(folder).resolve()
+            if not place.is_relative_to(Path.cwd()) and not any(
+                str(above) in bound for above in (place, *place.parents[:-1])
+            ):
+                print(f"warning: a container may not see {place}; export APPTAINER_BIND={place}", file=sys.stderr)
