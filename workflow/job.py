@@ -75,17 +75,9 @@ def _evaluate(grid: Any, given: Namespace) -> None:
 
 
 def _tables(grid: Any, given: Namespace) -> None:
-    from glofnd.files import atomic_open
-    from workflow.scripts.aggregate import aggregate
-    from workflow.scripts.significance import comparisons, overall
+    from workflow.tables import write_tables
 
-    results, settings = Path(grid.results), grid.config["significance"]
-    summary = aggregate(given.benchmark, results)
-    if settings is not None:
-        table = comparisons(summary, grid.config, results)
-        for name, frame in (("significance.csv", table), ("significance_overall.csv", overall(summary, settings))):
-            with atomic_open(results / name, "w") as handle:
-                frame.to_csv(handle, index=False)
+    print("\n".join(write_tables(grid.config, Path(grid.results))))
 
 
 def _mlflow(grid: Any, given: Namespace) -> None:
