@@ -12,6 +12,8 @@ RESULTS ?= results
 PORT ?= 5000
 # A file of tests stays on one worker, so tests of the DAG do not run side by side.
 PYTEST_ARGS ?= -n 2 --dist loadfile
+# docutils: public domain and BSD; the GPL is that of an editor's mode, which nothing here loads.
+LICENCES_LOOKED_AT := docutils
 UV_VERSION := 0.13.9
 
 export VENV
@@ -58,8 +60,10 @@ test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; 
 test-faults: setup ## Kills, full disks, damaged data and other faults, and 500 jobs at once for leaks; about eight minutes
 	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults $(PYTEST_ARGS) --durations 10
 
-audit: setup ## Known vulnerabilities (where a service answers) and licences of what is pinned
-	@$(ACTIVATE); python requirements/audit.py
+audit: setup ## Known vulnerabilities (pip-audit) and licences (pip-licenses) of what is installed
+	@$(ACTIVATE); pip-audit --local --progress-spinner off
+	@$(ACTIVATE); pip-licenses --from=mixed --partial-match --summary --ignore-packages $(LICENCES_LOOKED_AT) \
+	    --fail-on='GNU General Public;GPLv;Affero;AGPL;NonCommercial;Non-Commercial'
 
 plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan '$(CONFIG)'

@@ -1,60 +1,69 @@
 """Two random views of pictures on disk, ours beside torchvision's, in pictures per second.
 
-    python benchmarks/pipeline.py --json pipeline.json              about 8 minutes on two idle cores
-    python benchmarks/pipeline.py --quick                           about 1 minute
+    python benchmarks/pipeline.py                about 3 minutes on two idle cores
+    python benchmarks/pipeline.py --quick        about half a minute
 
-Ours is what pretraining does: `ShardStream`, then `TwoViews` on each batch, both views. The peer of the targets is
-torchvision's plain pipeline: `ImageFolder`, its transforms on PIL pictures, `DataLoader` with the number of worker
-processes, of 0, 1 and 2, that serves it best. Both read the same encoded bytes (ours from tars, the peer from single
-files, all in the page cache), with the same strengths of augmentation, the defaults of `views`, and end with the float
-batches that an encoder gets. Pictures are photographs of the size the shards are made at: PNG at 32 pixels, JPEG of
-quality 95 at 224.
-
-"decoding" is ours with every picture decoded in every epoch, as the peer does it, with the best of 0, 1 and 2 threads
-that read ahead; "cached" is ours with decoded pictures kept in memory, which pretraining does where they fit. Other
-variants of the peer are there for information: its pictures in memory too, and its second generation of transforms on
-tensors. `--views` lays keys over the strengths, for instance '{"blur_probability": 0.5}'.
-
-Everything takes turns within one process on `--cores` cores. Ratios are of median times; their range is from the
-smallest to the largest that any two calls would give.
+Ours is what pretraining does: `ShardStream`, then `TwoViews` on each batch. The peer is torchvision's plain pipeline:
+`ImageFolder`, transforms of PIL pictures, `DataLoader`. Both read the same encoded photographs (from tars, from single
+files, all in the page cache) with the default strengths of `views`, and end with the float batches that an encoder
+gets. Each takes part with 0, 1 and 2 workers, in turns; the fastest of them counts. "cached" keeps decoded pictures in
+memory, which pretraining does where they fit.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
+import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
 import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
 
-from benchmarks.pipeline_peers import PEERS, loader
-from benchmarks.pipeline_pictures import Pictures, write_pictures
-from benchmarks.race import Contender, race
-from benchmarks.targets import Target
+from glofnd.data import shard
 from glofnd.data.stream import ShardStream
-from glofnd.files import write_json
-from glofnd.registry import VIEWS
+from glofnd.parameters import parameters
 from glofnd.views import TwoViews
 
+Call = Callable[[], None]
 WORKERS = (0, 1, 2)
-PEER, DECODING, CACHED = next(iter(PEERS)), "ours, decoding", "ours, cached"
 # Side in pixels -> kind of file, pictures of an epoch, batch, and how many times as fast as the peer ours shall be.
 RACES = {32: ("png", 2048, 256, 5.0), 224: ("jpg", 384, 64, 1.5)}
 
 
-def ours(pictures: Pictures, views: dict[str, Any], batch: int, workers: int, cache: bool) -> Contender:
+def write_pictures(folder: Path, number: int, size: int, extension: str) -> None:
+    """Random squares of scikit-learn's two photographs, in `folder/files/train/<class>` and in `folder/shards`."""
+    photographs = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    draw = np.random.default_rng(0)
+    for index in range(number):
+        photograph = photographs[index % len(photographs)]
+        side = int(draw.integers(min(size, 112), min(photograph.size) + 1))
+        left, top = (int(draw.integers(length - side + 1)) for length in photograph.size)
+        square = photograph.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
+        path = folder / "files/train" / f"class{index % 4}" / f"{index:09d}.{extension}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        square.save(path, quality=95)
+    options = {"path": str(folder / "files"), "image_size": size, "encoding": extension, "shards": 4}
+    shard({"dataset": "folder", **options}, "photographs", "train", None, folder / "shards")
+
+
+def ours(shards: Path, batch: int, workers: int, cache: bool) -> Call:
     """An epoch of our pipeline per call, each with its own draws."""
-    stream = ShardStream(pictures.shards, batch_size=batch, seed=0, workers=workers, cache=cache)
-    two_views, epochs = TwoViews(**views, seed=0), count()
+    stream = ShardStream(shards, batch_size=batch, seed=0, workers=workers, cache=cache)
+    two_views, epochs = TwoViews(seed=0), count()
     stream.load()
 
     def epoch() -> None:
@@ -65,9 +74,34 @@ def ours(pictures: Pictures, views: dict[str, Any], batch: int, workers: int, ca
     return epoch
 
 
-def peer(name: str, pictures: Pictures, views: dict[str, Any], batch: int, workers: int) -> Contender:
-    """An epoch of one of torchvision's pipelines per call."""
-    batches = loader(name, pictures, views, batch, workers)
+def pil_transform(size: int, views: dict[str, Any]) -> Callable[[Any], torch.Tensor]:
+    """PIL picture -> float tensor `[3, size, size]`, as the plain SimCLR recipes have it."""
+    strengths = (views[key] for key in ("brightness", "contrast", "saturation", "hue"))
+    found = [
+        transforms.RandomResizedCrop(size, scale=tuple(views["crop_scale"]), ratio=tuple(views["crop_ratio"])),
+        transforms.RandomHorizontalFlip(views["flip"]),
+        transforms.RandomApply([transforms.ColorJitter(*strengths)], p=views["jitter_probability"]),
+        transforms.RandomGrayscale(views["grayscale"]),
+    ]
+    if views["blur_probability"]:
+        blur = transforms.GaussianBlur(max(3, round(0.1 * size) // 2 * 2 + 1), sigma=tuple(views["blur_sigma"]))
+        found.append(transforms.RandomApply([blur], p=views["blur_probability"]))
+    return transforms.Compose([*found, transforms.ToTensor()])
+
+
+class _Twice:
+    def __init__(self, transform: Callable[[Any], torch.Tensor]) -> None:
+        self.transform = transform
+
+    def __call__(self, picture: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.transform(picture), self.transform(picture)
+
+
+def peer(files: Path, size: int, batch: int, workers: int) -> Call:
+    """An epoch of torchvision's pipeline per call."""
+    views = {name: option.default for name, option in parameters(TwoViews).items()}
+    data = ImageFolder(str(files), _Twice(pil_transform(size, views)))
+    batches = DataLoader(data, batch, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0)
 
     def epoch() -> None:
         for _ in batches:
@@ -76,122 +110,43 @@ def peer(name: str, pictures: Pictures, views: dict[str, Any], batch: int, worke
     return epoch
 
 
-def race_at(
-    pictures: Pictures, views: dict[str, Any], batch: int, peers: list[str], seconds: float, repeats: int
-) -> dict[str, Any]:
-    """One race; per contender times of an epoch, pictures per second and workers, and ratios to both of ours.
-
-    Every number of workers takes part in the whole race; what is fastest in the end is the contender's.
-    """
-    # Worker processes are forked: before ours has threads.
-    entries = {(name, n): peer(name, pictures, views, batch, n) for name in peers for n in WORKERS}
-    entries |= {(DECODING, n): ours(pictures, views, batch, n, cache=False) for n in WORKERS}
-    entries[CACHED, 0] = ours(pictures, views, batch, 0, cache=True)
-    raced = race({f"{name} {workers}": call for (name, workers), call in entries.items()}, seconds, repeats)
-    # CPU times leave the worker processes out.
-    timings = {
-        (name, workers): {key: value for key, value in raced[f"{name} {workers}"].items() if "cpu" not in key}
-        for name, workers in entries
-    }
-    shown = pictures.count // batch * batch
-    rows = {
-        name: {**timings[name, workers], "workers": workers, "pictures_per_second": shown / median * 1e3}
-        for name in (*peers, DECODING, CACHED)
-        for median, workers in [min((t["median_ms"], n) for (other, n), t in timings.items() if other == name)]
-    }
-    ratios = {own: {name: ratio(rows[name], rows[own]) for name in peers} for own in (DECODING, CACHED)}
-    everything = [{"name": name, "workers": workers, **timing} for (name, workers), timing in timings.items()]
-    return {"contenders": rows, "ratios": ratios, "every_number_of_workers": everything}
-
-
-def ratio(slow: Mapping[str, float], fast: Mapping[str, float]) -> dict[str, float]:
-    """How many times as long `slow` takes: ratio of medians, and the range that single calls span."""
-    return {
-        "median": slow["median_ms"] / fast["median_ms"],
-        "low": slow["smallest_ms"] / fast["largest_ms"],
-        "high": slow["largest_ms"] / fast["smallest_ms"],
-    }
-
-
-def judge(races: list[dict[str, Any]]) -> list[Target]:
-    """Ours, decoding and cached, against the peer that decodes."""
-    return [
-        Target(
-            f"{row['size']} px, {row['extension']}",
-            f"{own} / {PEER}",
-            row["ratios"][own][PEER]["median"],
-            False,
-            RACES[row["size"]][3],
-        )
-        for row in races
-        for own in (DECODING, CACHED)
-    ]
-
-
-def run(arguments: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> None:
-    """All races of one invocation; `keep` is given all that is known so far after each."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
-    torch.set_num_threads(arguments.cores)
-    views = {key: schema["default"] for key, schema in VIEWS.items()} | json.loads(arguments.views)
-    rows: list[dict[str, Any]] = []
-    result: dict[str, Any] = {
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {arguments.cores} of {os.cpu_count()} cores",
-        "views": views,
-        "races": rows,
-    }
-    for size in arguments.sizes:
-        extension, pictures, batch, _ = RACES[size]
-        with tempfile.TemporaryDirectory() as folder:
-            files = write_pictures(Path(folder), pictures, size, extension)
-            found = race_at(files, views, batch, arguments.peers, arguments.seconds, arguments.repeats)
-        about = {
-            "size": size,
-            "extension": extension,
-            "pictures": pictures,
-            "batch": batch,
-            "bytes_per_picture": files.bytes_per_picture,
-            "load": os.getloadavg()[0],
-        }
-        rows.append({**about, **found})
-        print_race(rows[-1])
-        keep(result)
-    targets = judge(rows)
-    keep({**result, "targets": [target.as_dict() for target in targets]})
-    print()
-    for target in targets:
-        print(target)
-    print(f"\n{sum(target.met for target in targets)} of {len(targets)} targets met")
-
-
-def print_race(row: dict[str, Any]) -> None:
-    """One race as text."""
-    print(
-        "\n{size} px, {extension} of {bytes_per_picture:.0f} bytes, batches of {batch}, load {load:.1f}".format(**row)
-    )
-    for name, timing in row["contenders"].items():
-        print(f"  {name:36s} {timing['pictures_per_second']:9.0f} pictures/s, {timing['workers']} workers")
-    for own, ratios in row["ratios"].items():
-        for name, found in ratios.items():
-            print(f"  {own:16s} / {name:36s} {found['median']:6.2f} ({found['low']:.2f} to {found['high']:.2f})")
-    sys.stdout.flush()
+def race(contenders: dict[tuple[str, int], Call], rounds: int) -> dict[tuple[str, int], float]:
+    """Median seconds per call; contenders take turns, so that a busy machine slows all of them alike."""
+    times: dict[tuple[str, int], list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, call in contenders.items():
+            started = time.perf_counter()
+            call()
+            if turn:  # the first warms up
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="where to write the measurements")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(RACES), choices=list(RACES))
-    parser.add_argument("--views", default="{}", help="JSON object laid over the default strengths")
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS), help=f"{PEER!r} among them")
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=20.0, help="at least this long per race")
-    parser.add_argument("--repeats", type=int, default=7, help="at least this many epochs per contender (slow ones: 3)")
-    parser.add_argument("--quick", action="store_true", help="two epochs per contender, one peer")
+    parser.add_argument("--quick", action="store_true", help="two epochs per contender instead of seven")
     arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.seconds, arguments.repeats, arguments.peers = 0.0, 2, [PEER]
-    run(arguments, lambda result: write_json(arguments.json, result) if arguments.json else None)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
+    torch.set_num_threads(arguments.cores)
+    for size in arguments.sizes:
+        extension, number, batch, wanted = RACES[size]
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_pictures(folder, number, size, extension)
+            # Worker processes are forked: before ours has threads.
+            calls = {("torchvision PIL", n): peer(folder / "files/train", size, batch, n) for n in WORKERS}
+            calls |= {("ours, decoding", n): ours(folder / "shards", batch, n, cache=False) for n in WORKERS}
+            calls["ours, cached", 0] = ours(folder / "shards", batch, 0, cache=True)
+            found = race(calls, 2 if arguments.quick else 7)
+        best = {kind: min(t for (other, _), t in found.items() if other == kind) for kind, _ in calls}
+        print(f"\n{size} px, {extension}, batches of {batch}, load {os.getloadavg()[0]:.1f}")
+        for kind, seconds in best.items():
+            ratio, rate = best["torchvision PIL"] / seconds, number // batch * batch / seconds
+            target = f" (target {wanted})" if kind.startswith("ours") else ""
+            print(f"  {kind:16s} {rate:8.0f} pictures/s, {ratio:5.2f} times the peer{target}")
 
 
 if __name__ == "__main__":

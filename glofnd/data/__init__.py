@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-_MISSING = [name for name in ("numpy", "PIL", "webdataset") if find_spec(name) is None]
+_MISSING = [name for name in ("numpy", "PIL", "torchvision") if find_spec(name) is None]
 if _MISSING:
     raise ModuleNotFoundError(f"glofnd.data needs {', '.join(_MISSING)}: pip install 'glofnd[data]'", name=_MISSING[0])
 

@@ -12,7 +12,6 @@ from typing import Any
 from glofnd.command_line import Parser, at_least_one
 from glofnd.data import fetch, shard
 from glofnd.data.catalogue import SOURCES
-from glofnd.data.sources.commands import FetchError
 from glofnd.failures import report
 from glofnd.lifetime import end_with_caller
 
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 parser.error("--name is missing, and the block names no `dataset`")
             shard(config, name, options.split, options.raw, options.out, options.processes)
     except Exception as error:
-        return report(error, "lower resources.shard.threads or raise its mem_mb", also=(FetchError,))
+        return report(error, "lower resources.shard.threads or raise its mem_mb")
     return 0
 
 

@@ -12,21 +12,24 @@ from pathlib import Path, PurePosixPath
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from glofnd.data.datasets.caltech101 import caltech101
 from glofnd.data.datasets.captions import coco_captions, flickr30k
 from glofnd.data.datasets.cifar import cifar10, cifar100
-from glofnd.data.datasets.dtd import dtd
 from glofnd.data.datasets.emoji import emoji
 from glofnd.data.datasets.folder import folder, imagenet100
-from glofnd.data.datasets.food101 import food101
 from glofnd.data.datasets.glyphs import SPLITS as GLYPH_SPLITS
 from glofnd.data.datasets.glyphs import glyphs
 from glofnd.data.datasets.grey import digits, fashion_mnist, mnist
-from glofnd.data.datasets.matlab import flowers102, stanford_cars
-from glofnd.data.datasets.oxford_pets import oxford_pets
-from glofnd.data.datasets.web import cc3m, webdataset
+from glofnd.data.datasets.tars import cc3m, webdataset
+from glofnd.data.datasets.torchvision_sets import (
+    caltech101,
+    dtd,
+    flowers102,
+    food101,
+    oxford_pets,
+    stanford_cars,
+)
 from glofnd.data.emoji_groups import GROUPS
-from glofnd.data.sources import published
+from glofnd.data.sources.archives import fetcher
 from glofnd.data.sources.emoji import fetch as fetch_emoji
 from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
 from glofnd.data.sources.installed import fetch_digits, fetch_mnist
@@ -68,9 +71,9 @@ class Dataset:
 
     build: Callable[..., Split]
     source: str | None
-    splits: tuple[str, ...]
-    labels: tuple[str, ...]
     licence: str
+    splits: tuple[str, ...] = ("train", "test")
+    labels: tuple[str, ...] = ("label",)
     label: str = "label"
     class_names: str = "label"
     captions: bool = False
@@ -127,17 +130,17 @@ SOURCES: dict[str, Source] = {
     "typefaces": Source(
         fetch_typefaces, "OFL-1.1, Apache-2.0, UFL-1.0 (by family, see `licences`)", "https://fontsource.org/"
     ),
-    "cifar10": Source(published.cifar10, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "cifar100": Source(published.cifar100, "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "cifar10": Source(fetcher("cifar10"), "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
+    "cifar100": Source(fetcher("cifar100"), "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
     "food101": Source(
-        published.food101,
+        fetcher("food101"),
         f"{_RESEARCH} (pictures of Foodspotting's users)",
         "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
     ),
-    "dtd": Source(published.dtd, _RESEARCH, "https://www.robots.ox.ac.uk/~vgg/data/dtd/"),
-    "oxford-pets": Source(published.oxford_pets, "CC-BY-SA-4.0", "https://www.robots.ox.ac.uk/~vgg/data/pets/"),
-    "flowers102": Source(published.flowers102, "none stated", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"),
-    "caltech101": Source(published.caltech101, "CC-BY-4.0", "https://data.caltech.edu/records/mzrjq-6wc02"),
+    "dtd": Source(fetcher("dtd"), _RESEARCH, "https://www.robots.ox.ac.uk/~vgg/data/dtd/"),
+    "oxford-pets": Source(fetcher("oxford-pets"), "CC-BY-SA-4.0", "https://www.robots.ox.ac.uk/~vgg/data/pets/"),
+    "flowers102": Source(fetcher("flowers102"), "none stated", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"),
+    "caltech101": Source(fetcher("caltech101"), "CC-BY-4.0", "https://data.caltech.edu/records/mzrjq-6wc02"),
 }
 
 _IMAGENET = (
@@ -166,7 +169,6 @@ _CC3M = (
     "--input_format tsv --url_col url --caption_col caption --output_format webdataset --image_size 256 "
     "--resize_mode center_crop --output_folder PATH`"
 )
-_TRAIN_TEST = ("train", "test")
 
 
 def _captioned(build: Callable[..., Split], licence: str, samples: dict[str, int], download: int, how: str) -> Dataset:
@@ -190,8 +192,6 @@ DATASETS: dict[str, Dataset] = {
     "fashion-mnist": Dataset(
         build=fashion_mnist,
         source="fashion-mnist",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="MIT",
         templates="clothing",
         samples={"train": 60000, "test": 10000},
@@ -200,8 +200,6 @@ DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
         build=digits,
         source="digits",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="CC-BY-4.0",
         templates="digits",
         samples={"train": 1437, "test": 360},
@@ -209,8 +207,6 @@ DATASETS: dict[str, Dataset] = {
     "mnist": Dataset(
         build=mnist,
         source="mnist",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="CC-BY-SA-3.0",
         templates="digits",
         samples={"train": 4000, "test": 1000},
@@ -241,8 +237,6 @@ DATASETS: dict[str, Dataset] = {
     "imagenet100": Dataset(
         build=imagenet100,
         source=None,
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence=_RESEARCH,
         templates="photo",
         samples={"train": 126689, "test": 5000},
@@ -252,8 +246,6 @@ DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(
         build=cifar10,
         source="cifar10",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="none stated",
         templates="cifar",
         samples={"train": 50000, "test": 10000},
@@ -262,7 +254,6 @@ DATASETS: dict[str, Dataset] = {
     "cifar100": Dataset(
         build=cifar100,
         source="cifar100",
-        splits=_TRAIN_TEST,
         labels=("label", "superclass"),
         licence="none stated",
         templates="cifar",
@@ -272,8 +263,6 @@ DATASETS: dict[str, Dataset] = {
     "food101": Dataset(
         build=food101,
         source="food101",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence=_RESEARCH,
         templates="food101",
         samples={"train": 75750, "test": 25250},
@@ -282,8 +271,6 @@ DATASETS: dict[str, Dataset] = {
     "stanford-cars": Dataset(
         build=stanford_cars,
         source=None,
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence=_RESEARCH,
         templates="stanford-cars",
         samples={"train": 8144, "test": 8041},
@@ -293,8 +280,6 @@ DATASETS: dict[str, Dataset] = {
     "dtd": Dataset(
         build=dtd,
         source="dtd",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence=_RESEARCH,
         templates="dtd",
         samples={"train": 3760, "test": 1880},
@@ -303,7 +288,6 @@ DATASETS: dict[str, Dataset] = {
     "oxford-pets": Dataset(
         build=oxford_pets,
         source="oxford-pets",
-        splits=_TRAIN_TEST,
         labels=("label", "species"),
         licence="CC-BY-SA-4.0",
         metric="mean-per-class",
@@ -314,8 +298,6 @@ DATASETS: dict[str, Dataset] = {
     "caltech101": Dataset(
         build=caltech101,
         source="caltech101",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="CC-BY-4.0",
         metric="mean-per-class",
         templates="caltech101",
@@ -325,8 +307,6 @@ DATASETS: dict[str, Dataset] = {
     "flowers102": Dataset(
         build=flowers102,
         source="flowers102",
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="none stated",
         metric="mean-per-class",
         templates="flowers102",
@@ -357,8 +337,6 @@ DATASETS: dict[str, Dataset] = {
     "folder": Dataset(
         build=folder,
         source=None,
-        splits=_TRAIN_TEST,
-        labels=("label",),
         licence="the user's own",
         templates="photo",
         obtain="name the folder of your own pictures as `path`: `path`/<split>/<class>/<picture>",
@@ -366,7 +344,6 @@ DATASETS: dict[str, Dataset] = {
     "webdataset": Dataset(
         build=webdataset,
         source=None,
-        splits=_TRAIN_TEST,
         labels=("label", "caption"),
         licence="the user's own",
         captions=True,

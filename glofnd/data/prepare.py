@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -83,9 +82,10 @@ def shard(
         raise ValueError(f"datasets.{name}: no split {split!r}; it has {', '.join(entry.splits)}")
     source = _checked_source(entry, raw)
     root = Path(options["path"]) if options.get("path") else raw
+    advice = entry.obtain or "leave `path` out to have it fetched"
+    if root is None or not root.is_dir():
+        raise ValueError(f"datasets.{name}: {root} is no folder; {advice}")
     try:
-        if root is None or not root.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no such folder", str(root))
         manifest = write_shards(
             entry.build(**{**options, "split": split, "path": root}),
             out,
@@ -99,8 +99,11 @@ def shard(
             processes=processes,
         )
     except FileNotFoundError as error:
-        advice = entry.obtain or "leave `path` out to have it fetched"
         raise ValueError(f"datasets.{name}: {error.filename} is missing; {advice}") from error
+    except RuntimeError as error:
+        if "Dataset not found" not in str(error):  # torchvision's
+            raise
+        raise ValueError(f"datasets.{name}: {root}: {error}; {advice}") from error
     print(f"{name}/{split}: {manifest['samples']} pictures in {len(manifest['shards'])} shards")
     if skipped := manifest.get("skipped"):
         print(f"  left out {len(skipped)} bad samples: {_first_of(skipped)}")

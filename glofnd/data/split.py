@@ -1,4 +1,4 @@
-"""One split of a data set before it is written: labels, captions, and how each picture is made."""
+"""One split of a data set before it is written: its samples, which of them are bad, and how subsets are drawn."""
 
 from __future__ import annotations
 
@@ -10,21 +10,85 @@ import numpy as np
 import numpy.typing as npt
 
 from glofnd.counter_random import permutation
-from glofnd.data.bad_samples import BadSamples
 
-__all__ = ["Split", "stratified"]
+__all__ = ["BadSampleError", "BadSamples", "Index", "Split", "drawn", "printable", "stratified", "subset"]
+
+Index = npt.NDArray[np.int64]
+
+
+def printable(text: object) -> str:
+    """`text` on one line of valid Unicode: a file name may hold a line break, or bytes that are no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+class BadSampleError(ValueError):
+    """One sample cannot be used.
+
+    Args:
+        where: file and, where it is one of many in a file, member.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, where: object, reason: str) -> None:
+        # Both are arguments of the exception, so that it comes whole from another process.
+        super().__init__(str(where), reason)
+        self.where, self.reason = printable(where), printable(reason)
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+class BadSamples:
+    """What happens to samples that cannot be used, and those that were left out.
+
+    Args:
+        policy: `fail` at the first bad sample, or `skip` it.
+        max_skipped: share of the samples that may be left out: of a wrong path or a wrong option all would be.
+
+    Attributes:
+        found: why each sample that is left out is bad, by index.
+    """
+
+    def __init__(self, policy: str = "fail", max_skipped: float = 0.0) -> None:
+        self.skip, self.max_skipped = policy == "skip", max_skipped
+        self.found: dict[int, BadSampleError] = {}
+
+    def meet(self, index: int, problem: BadSampleError | FileNotFoundError) -> None:
+        """Leave sample `index` out.
+
+        Raises:
+            ValueError, FileNotFoundError: the problem itself, where bad samples are not skipped.
+        """
+        if not self.skip:
+            if isinstance(problem, FileNotFoundError):
+                raise problem
+            raise ValueError(f"{problem}; repair it, or set `bad_samples: skip` to leave it out") from problem
+        if isinstance(problem, FileNotFoundError):
+            problem = BadSampleError(problem.filename, "is missing")
+        self.found[index] = problem
+
+    def check(self, total: int) -> None:
+        """Raises `ValueError` naming the first bad sample, where more of `total` are left out than may be."""
+        if len(self.found) > self.max_skipped * total:
+            raise ValueError(
+                f"{len(self.found)} or more of {total} samples are bad, which is more than `max_skipped: "
+                f"{self.max_skipped:g}` allows to leave out; the first: {self.found[min(self.found)]}"
+            )
 
 
 @dataclass(frozen=True)
 class Split:
     """What the shard writer needs; position in every sequence is the sample's index.
 
-    `encode(payloads[i])` gives picture i as PNG or JPEG bytes (`extension`); it is a module-level function, since it
-    may run in another process, and raises `BadSampleError` (or `FileNotFoundError`) when that picture is not valid.
-    `classes[field][labels[field][i]]` is the name of sample i's class; all splits of a data set number them alike.
-    `captions[i]` are the captions of sample i, one line each.
-    `bad_samples` says what happens to a sample that cannot be used. One that is left out keeps its place in every
-    sequence, and all others theirs; what stands there does not matter.
+    Attributes:
+        classes, labels: `classes[field][labels[field][i]]` is the name of sample i's class; all splits of a data set
+            number them alike.
+        payloads, encode: `encode(payloads[i])` gives picture i as PNG or JPEG bytes (`extension`). It is a module-level
+            function, since it may run in another process, and raises `BadSampleError` (or `FileNotFoundError`) when
+            that picture is not valid.
+        channels: 1 or 3.
+        captions: `captions[i]` are the captions of sample i, one line each.
+        bad_samples: a sample that is left out keeps its place in every sequence, and all others theirs.
     """
 
     classes: dict[str, list[str]]
@@ -40,46 +104,72 @@ class Split:
         return len(self.payloads)
 
     def check(self) -> None:
-        """Every sample that is not left out has labels that name a class, and captions if there are any.
-
-        Raises:
-            ValueError: naming the field and sample; too many are left out.
-        """
-        left_out = self.bad_samples.found
+        """Raises `ValueError` for a label that names no class, a caption that is no line, too many bad samples."""
         self.bad_samples.check(len(self))
+        kept = [index for index in range(len(self)) if index not in self.bad_samples.found]
         for name, values in self.labels.items():
             if len(values) != len(self):
                 raise ValueError(f"label field {name!r} has {len(values)} values for {len(self)} samples")
             count = len(self.classes[name])
-            for index, value in enumerate(values):
-                if not 0 <= value < count and index not in left_out:
-                    raise ValueError(f"sample {index}: {name} {value} is out of range for {count} classes")
+            for index in kept:
+                if not 0 <= values[index] < count:
+                    raise ValueError(f"sample {index}: {name} {values[index]} is out of range for {count} classes")
         if self.captions is not None:
-            if len(self.captions) != len(self):
-                raise ValueError(f"captions of {len(self.captions)} samples for {len(self)} samples")
-            for index, lines in enumerate(self.captions):
-                if index not in left_out and (not lines or any(not line or "\n" in line for line in lines)):
+            for index in kept:
+                lines = self.captions[index]
+                if not lines or any(not line or "\n" in line for line in lines):
                     raise ValueError(f"sample {index}: captions must be one or more lines, none of them empty")
 
 
-def stratified(labels: npt.NDArray[np.int64], size: int, seed: int) -> npt.NDArray[np.int64]:
+def stratified(labels: npt.ArrayLike, size: int, seed: int, leave: int = 0) -> Index:
     """Indices of a class-stratified subset, ascending.
 
     Each class gets its share of `size` rounded down; the remaining places go to the largest remainders, ties to the
-    lower class. Within a class the choice is a seeded permutation.
+    lower class. No class loses all its samples where there is a place for each. Within a class the choice is a seeded
+    permutation.
+
+    Args:
+        labels: `[samples]`.
+        size: of the subset.
+        seed: of the choice.
+        leave: samples of each class that are not taken.
 
     Raises:
-        ValueError: when `size` exceeds the number of samples.
+        ValueError: there are not enough samples.
     """
-    if size > len(labels):
-        raise ValueError(f"a subset of {size} samples was asked for, but there are only {len(labels)}")
-    classes, counts = np.unique(labels, return_counts=True)
-    quota = counts * size / len(labels)
-    take = np.floor(quota).astype(int)
-    for position in np.argsort(take - quota, kind="stable")[: size - take.sum()]:
-        take[position] += 1
+    values = np.asarray(labels, np.int64)
+    classes, counts = np.unique(values, return_counts=True)
+    most = np.maximum(counts - leave, 0)
+    if size > most.sum():
+        raise ValueError(f"a subset of {size} samples was asked for, but there are only {most.sum()}")
+    least = np.minimum(most, 1) if size >= len(classes) else np.zeros_like(most)
+    quota = counts * size / len(values)
+    take = np.clip(np.floor(quota).astype(int), least, most)
+    while (missing := size - take.sum()) != 0:
+        movable = take < most if missing > 0 else take > least
+        best = np.where(movable, (quota - take) * np.sign(missing), -np.inf)
+        take[np.argmax(best)] += np.sign(missing)
     chosen = []
     for label, number in zip(classes, take, strict=True):
-        members = np.flatnonzero(labels == label)
+        members = np.flatnonzero(values == label)
         chosen.append(members[permutation(len(members), seed=seed, stream=int(label))[:number]])
     return np.sort(np.concatenate(chosen))
+
+
+def subset(labels: npt.ArrayLike, size: int | None, seed: int) -> Index:
+    """A class-stratified subset of `size` samples of a published split, all of them where that is `None`."""
+    return np.arange(len(np.asarray(labels))) if size is None else stratified(labels, size, seed)
+
+
+def drawn(labels: npt.ArrayLike, split: str, train: int | None, test: int, seed: int) -> Index:
+    """`train` or `test` of a set that has no published splits.
+
+    A stratified test set of `test` samples is drawn first, which never takes the last sample of a class; `train` are as
+    many of the rest (`None`: all).
+    """
+    values = np.asarray(labels, np.int64)
+    chosen = stratified(values, test, seed, leave=1)
+    if split == "test":
+        return chosen
+    rest = np.setdiff1d(np.arange(len(values)), chosen)
+    return rest[subset(values[rest], train, seed)]

@@ -16,14 +16,14 @@ from glofnd.data.manifest import read_manifest, verify_shards
 from glofnd.data.pictures import PictureReader
 from glofnd.data.read_ahead import read_ahead
 
-__all__ = ["Batch", "ShardStream"]
+__all__ = ["SampleBatch", "ShardStream"]
 
 # Streams of counter_random; augmentation uses others.
 _ORDER, _CAPTION = 0xDA7A, 0xCA97
 
 
 @dataclass(frozen=True)
-class Batch:
+class SampleBatch:
     """Samples of one rank's part of a batch.
 
     `index` int64 `[b]`; `images` uint8 `[b, C, H, W]` (grey pictures asked for as three channels are an expanded view
@@ -38,7 +38,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.index)
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> SampleBatch:
         """The same with pictures and indices where a GPU fetches them by itself, while the CPU goes on."""
         labels = {field: values.pin_memory() for field, values in self.labels.items()}
         return replace(self, index=self.index.pin_memory(), images=self.images.pin_memory(), labels=labels)
@@ -109,7 +109,7 @@ class ShardStream:
         order = permutation(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
         return order[~np.isin(order, self._vacant)] if len(self._vacant) else order
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[SampleBatch]:
         """This rank's part of each batch of an epoch, from global batch `start_batch` on.
 
         Every rank yields the same number of batches; without `drop_last` the parts of the last may differ by one sample
@@ -124,7 +124,7 @@ class ShardStream:
         batches = (order[n * self.batch_size :][: self.batch_size] for n in range(start_batch, self.batches_per_epoch))
         return self._read((np.array_split(batch, self.world)[self.rank] for batch in batches), epoch)
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
+    def in_order(self, batch_size: int) -> Iterator[SampleBatch]:
         """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
         everything = self.manifest.index
         return self._read((everything[i : i + batch_size] for i in range(0, self.samples, batch_size)), None)
@@ -133,17 +133,17 @@ class ShardStream:
         """All captions of every sample, in the order of their indices, or `None` if the data set has none."""
         return self._reader.captions(self.manifest.index) if self.manifest.captions else None
 
-    def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[Batch]:
+    def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[SampleBatch]:
         workers = 0 if self._reader.cached else self.workers
         yield from read_ahead(lambda part: self._batch(part, epoch), parts, workers)
 
-    def _batch(self, part: npt.NDArray[np.int64], epoch: int | None) -> Batch:
+    def _batch(self, part: npt.NDArray[np.int64], epoch: int | None) -> SampleBatch:
         index = torch.from_numpy(part)
         images = torch.from_numpy(self._reader.images(part))
         if self.channels > images.shape[1]:
             images = images.expand(-1, self.channels, -1, -1)
         labels = {field: values[index] for field, values in self._labels.items()}
-        return Batch(index, images, labels, self._chosen_captions(part, epoch))
+        return SampleBatch(index, images, labels, self._chosen_captions(part, epoch))
 
     def _chosen_captions(self, part: npt.NDArray[np.int64], epoch: int | None) -> list[str] | None:
         if not self.manifest.captions:
@@ -153,3 +153,6 @@ class ShardStream:
             return [lines[0] for lines in captions]
         draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
         return [lines[int(draw * len(lines))] for lines, draw in zip(captions, draws, strict=True)]
+
+
+Batch = SampleBatch  # until every caller has moved

@@ -3,28 +3,103 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
-from tarfile import BLOCKSIZE
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-import webdataset
 
-from glofnd.data.encoding import pictures_of
 from glofnd.data.manifest import CHECKSUM, CHECKSUM_END, FORMAT, NO_LABEL
-from glofnd.data.split import Split
+from glofnd.data.split import BadSampleError, Split
 from glofnd.files import atomic_open, sha256
 from glofnd.progress import Progress
 
 __all__ = ["pair_counts", "write_shards"]
 
+# Starting a process costs about as much as encoding this many small pictures.
+_PARALLEL_FROM = 1000
+# Pictures a process encodes at a time.
+_CHUNK = 64
 
-def _padded(size: int) -> int:
-    return -(-size // BLOCKSIZE) * BLOCKSIZE
+Encoded = bytes | BadSampleError | FileNotFoundError
+
+
+def _encoded(encode: Callable[[Any], bytes], payloads: list[Any]) -> list[Encoded]:
+    found: list[Encoded] = []
+    for payload in payloads:
+        try:
+            found.append(encode(payload))
+        except (BadSampleError, FileNotFoundError) as problem:
+            found.append(problem)
+    return found
+
+
+def _in_order(encode: Callable[[Any], bytes], payloads: Iterator[Any], processes: int) -> Iterator[Encoded]:
+    """Every picture in order; two chunks per process are under way at once."""
+    if processes < 2:
+        for payload in payloads:
+            yield from _encoded(encode, [payload])
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting: deque[Future[list[Encoded]]] = deque()
+        try:
+            while chunk := list(islice(payloads, _CHUNK)):
+                waiting.append(pool.submit(_encoded, encode, chunk))
+                if len(waiting) >= 2 * processes:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pictures(split: Split, processes: int) -> Iterator[bytes | None]:
+    """Every picture in order, `None` where the sample is left out."""
+    bad = split.bad_samples
+    known = frozenset(bad.found)
+    wanted = (split.payloads[index] for index in range(len(split)) if index not in known)
+    pictures = _in_order(split.encode, wanted, processes if len(split) >= _PARALLEL_FROM else 1)
+    for index in range(len(split)):
+        picture = None if index in known else next(pictures)
+        if isinstance(picture, BadSampleError | FileNotFoundError):
+            bad.meet(index, picture)
+            bad.check(len(split))
+            picture = None
+        yield picture
+
+
+def _write_shard(
+    handle: IO[bytes], split: Split, pictures: Iterator[bytes | None], indices: range
+) -> npt.NDArray[np.int64]:
+    """Write samples; per index the offset and size of its picture and captions, zeros where it is left out."""
+    shown = [split.extension] if split.captions is None else [split.extension, "txt"]
+    offsets = []
+    with tarfile.open(fileobj=handle, mode="w|") as tar:
+        for index, picture in zip(indices, pictures, strict=False):
+            if picture is None:
+                offsets.append([0, 0] * len(shown))
+                continue
+            labels = {field: values[index] for field, values in split.labels.items()}
+            members = {split.extension: picture, "json": json.dumps(labels, sort_keys=True).encode()}
+            if split.captions is not None:
+                members["txt"] = "\n".join(split.captions[index]).encode()
+            place: dict[str, list[int]] = {}
+            for extension in sorted(members):
+                data = members[extension]
+                info = tarfile.TarInfo(f"{index:09d}.{extension}")
+                info.size, info.mode, info.uname, info.gname = len(data), 0o444, "glofnd", "glofnd"
+                place[extension] = [tar.offset + tarfile.BLOCKSIZE, len(data)]
+                tar.addfile(info, io.BytesIO(data))
+            offsets.append([number for extension in shown for number in place[extension]])
+    return np.array(offsets)
 
 
 def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
@@ -35,43 +110,6 @@ def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
     pairs = sum(count * (count - 1) // 2 for count in Counter(keys).values())
     everything = len(keys) * (len(keys) - 1) // 2
     return {"pairs": pairs, "share": pairs / everything if everything else 0.0}
-
-
-def _write_shard(
-    handle: IO[bytes], samples: Iterator[dict[str, Any] | None], members: list[str]
-) -> npt.NDArray[np.int64]:
-    """Write samples; per index the offset and size of each of `members`, zeros where the sample is left out."""
-    offsets = []
-    position = 0
-    with webdataset.TarWriter(handle, encoder=False, mtime=0, user="glofnd", group="glofnd") as tar:
-        for sample in samples:
-            if sample is None:
-                offsets.append([0, 0] * len(members))
-                continue
-            place: dict[str, list[int]] = {}
-            for name in sorted(key for key in sample if key != "__key__"):  # the order in which TarWriter writes
-                place[name] = [position + BLOCKSIZE, len(sample[name])]
-                position += BLOCKSIZE + _padded(len(sample[name]))
-            offsets.append([number for name in members for number in place[name]])
-            tar.write(sample)
-    return np.array(offsets)
-
-
-def _samples(split: Split, pictures: Iterator[bytes | None], first: int, count: int) -> Iterator[dict[str, Any] | None]:
-    for index in range(first, first + count):
-        picture = next(pictures)
-        if picture is None:
-            yield None
-            continue
-        labels = {field: values[index] for field, values in split.labels.items()}
-        sample = {
-            "__key__": f"{index:09d}",
-            split.extension: picture,
-            "json": json.dumps(labels, sort_keys=True).encode(),
-        }
-        if split.captions is not None:
-            sample["txt"] = "\n".join(split.captions[index]).encode()
-        yield sample
 
 
 def _kept(split: Split, values: Sequence[Any]) -> list[Any]:
@@ -93,35 +131,30 @@ def write_shards(
     """Write `out/000000.tar ...` and, last, `out/manifest.json`; returns the manifest.
 
     Args:
-        shards: number of tars; their sizes differ by one sample at most.
+        shards: number of tars, fewer where there are fewer samples; their sizes differ by one sample at most.
         head: first entries of the manifest (data set, split, picture size).
         tail: further entries (licence, source, config).
         processes: how many encode pictures; the bytes written are the same for any number.
 
     Raises:
-        ValueError: for an empty split, fewer samples than shards, or a sample that is not valid where the split's
-            policy is to fail, or too many, or all of a class, where it is to leave them out.
+        ValueError: for an empty split, or a sample that is not valid where the split's policy is to fail, or too many,
+            or all of a class, where it is to leave them out.
     """
-    total = len(split)
-    if total < shards:
-        raise ValueError(
-            f"{head['dataset']}/{head['split']}: {total} samples for {shards} shards; ask for fewer shards"
-        )
+    total, shards = len(split), min(shards, len(split))
+    if not total:
+        raise ValueError(f"{head['dataset']}/{head['split']}: has no samples")
     split.check()
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
     for stale in out.glob("*.tar"):
         stale.unlink()
     bar = Progress(total, f"{head['dataset']}/{head['split']}", "pictures")
-    pictures = pictures_of(split, processes)
-    members = [split.extension] if split.captions is None else [split.extension, "txt"]
-    entries = []
-    first = 0
+    pictures, entries, first = _pictures(split, processes), list[dict[str, Any]](), 0
     for number in range(shards):
         count = total // shards + (number < total % shards)
         path = out / f"{number:06d}.tar"
         with atomic_open(path) as handle:
-            offsets = _write_shard(handle, _samples(split, pictures, first, count), members)
+            offsets = _write_shard(handle, split, pictures, range(first, first + count))
         entries.append(
             {
                 "file": path.name,
@@ -136,10 +169,15 @@ def write_shards(
         bar.advance(count)
     bar.close()
     _check_classes(split)
-    skipped = split.bad_samples.noted()
+    bad = split.bad_samples.found
+    skipped = [{"index": i, "where": found.where, "reason": found.reason} for i, found in sorted(bad.items())]
     false_negatives = {field: pair_counts(_kept(split, values)) for field, values in split.labels.items()}
     if split.captions is not None and "caption" not in split.labels:
         false_negatives["caption"] = pair_counts(["\n".join(lines) for lines in _kept(split, split.captions)])
+    labels = {
+        field: [NO_LABEL if index in bad else value for index, value in enumerate(values)]
+        for field, values in split.labels.items()
+    }
     manifest = {
         "format": FORMAT,
         **head,
@@ -147,7 +185,7 @@ def write_shards(
         **({"skipped": skipped} if skipped else {}),
         "channels": split.channels,
         "classes": split.classes,
-        "labels": {field: _labels(split, values) for field, values in split.labels.items()},
+        "labels": labels,
         "captions": split.captions is not None,
         "false_negatives": false_negatives,
         **tail,
@@ -155,12 +193,6 @@ def write_shards(
     }
     _write_manifest(out / "manifest.json", manifest)
     return manifest
-
-
-def _labels(split: Split, values: list[int]) -> list[int]:
-    if not split.bad_samples.found:
-        return values
-    return [NO_LABEL if index in split.bad_samples.found else value for index, value in enumerate(values)]
 
 
 def _manifest_parts(manifest: dict[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from benchmarks.pipeline_peers import pil_transform
+from benchmarks.pipeline import pil_transform
 from glofnd import views as module
 from glofnd.parameters import parameters
 from glofnd.views import TwoViews

@@ -13,12 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from glofnd.data.bad_samples import BadSampleError, BadSamples
-from glofnd.data.datasets.pictures import square_file
-from glofnd.data.datasets.tree import inside, read_lines
 from glofnd.data.manifest import NO_LABEL
 from glofnd.data.options import BadSamplesPolicy, Encoding, ImageSize, MaxSkipped, OwnFolder, Shards, SplitSeed
-from glofnd.data.split import Split
+from glofnd.data.picture_files import square_file
+from glofnd.data.split import BadSampleError, BadSamples, Split
 from glofnd.parameters import Range, checked
 
 __all__ = ["LARGEST_CAPTION", "caption_field", "checked_captions", "coco_captions", "flickr30k"]
@@ -74,39 +72,36 @@ def caption_field(captions: Sequence[Sequence[str]]) -> tuple[list[str], list[in
     return names, labels
 
 
-def _split(found: Captioned, where: Path, split: str, parameters: dict[str, Any]) -> Split:
+def _split(
+    found: Captioned, where: Path, split: str, most: int | None, image_size: int, encoding: str, bad: BadSamples
+) -> Split:
     if not found:
         raise ValueError(f"{where}: has no pictures of the split {split!r}")
-    bad, seen = BadSamples.of(parameters), set[Path]()
-    found = sorted(found, key=lambda picture: picture[0])
-    captions = []
+    found, captions = sorted(found, key=lambda picture: picture[0]), list[list[str]]()
     for index, (path, texts) in enumerate(found):
-        lines, name = list[str](), f"{where}: {path.name}"
+        lines = list[str]()
         try:
-            if path in seen:
-                raise BadSampleError(name, "is listed twice")
-            lines = checked_captions(texts, name)
+            lines = checked_captions(texts, f"{where}: {path.name}")
         except BadSampleError as problem:
             bad.meet(index, problem)
-        seen.add(path)
-        captions.append(lines[: parameters["captions_per_picture"]])
+        captions.append(lines[:most])
     names, labels = caption_field(captions)
     return Split(
         classes={"caption": names},
         labels={"caption": labels},
         payloads=[path for path, _ in found],
-        encode=partial(square_file, parameters["image_size"], parameters["encoding"]),
+        encode=partial(square_file, image_size, encoding),
         channels=3,
         captions=captions,
-        extension=parameters["encoding"],
+        extension=encoding,
         bad_samples=bad,
     )
 
 
-def _safe(root: Path, name: object, where: Path) -> Path:
+def _safe(root: Path, name: str, where: Path) -> Path:
     """A file name from an annotation file, which must stay below `root`."""
-    path = Path(str(name))
-    if not isinstance(name, str) or path.is_absolute() or ".." in path.parts:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{where}: the file name {name!r} is refused")
     return root / path
 
@@ -147,29 +142,11 @@ def _coco(path: Path, images: Path) -> Captioned:
     return [(names[number], lines) for number, lines in texts.items()]
 
 
-def _coco_captions(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
-    """COCO captions (Chen et al. 2015), by Karpathy's split or a year's own.
-
-    `annotations: karpathy` reads `dataset_coco.json` and pictures of `train2014` and `val2014`; `2014` and `2017` read
-    `annotations/captions_{train,val}<year>.json` and `{train,val}<year>`, where the test split is COCO's `val`, since
-    COCO's own test captions are not published.
-    """
-    kind = parameters["annotations"]
-    if kind == "karpathy":
-        path = raw / "dataset_coco.json"
-        return _split(_karpathy(path, raw, split), path, split, parameters)
-    if split == "val":
-        raise ValueError(f"COCO {kind} has the splits train and test; val is of `annotations: karpathy`")
-    part = f"{'train' if split == 'train' else 'val'}{kind}"
-    path = raw / "annotations" / f"captions_{part}.json"
-    return _split(_coco(path, raw / part), path, split, parameters)
-
-
 def _tokens(path: Path, listing: Path, images: Path) -> Captioned:
     """Flickr30k's own `results_20130124.token` (`<file>#<n> TAB <caption>`), for the pictures of a list."""
-    wanted = {Path(name).stem for name in read_lines(listing)}
+    wanted = {Path(name).stem for name in listing.read_text(encoding="utf-8").split()}
     texts: dict[str, list[object]] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         name, tab, caption = line.partition("\t")
         file, mark, _ = name.rpartition("#")
         if not tab or not mark:
@@ -181,17 +158,7 @@ def _tokens(path: Path, listing: Path, images: Path) -> Captioned:
     return [(_safe(images, file, path), lines) for file, lines in texts.items()]
 
 
-def _flickr30k(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
-    """Flickr30k (Young et al. 2014): `dataset_flickr30k.json`, else `results_20130124.token` with `<split>.txt`.
-
-    The pictures lie in `flickr30k-images`.
-    """
-    images = inside(raw, "flickr30k-images")
-    token = raw / "results_20130124.token"
-    if parameters["annotations"] == "token":
-        return _split(_tokens(token, raw / f"{split}.txt", images), token, split, parameters)
-    path = raw / "dataset_flickr30k.json"
-    return _split(_karpathy(path, images, split), path, split, parameters)
+CaptionsPerPicture = Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"]
 
 
 @checked
@@ -204,13 +171,26 @@ def coco_captions(
     encoding: Encoding = "jpg",
     bad_samples: BadSamplesPolicy = "fail",
     max_skipped: MaxSkipped = 0.01,
-    annotations: Annotated[
-        Literal["karpathy", "2017", "2014"], "whose lists of pictures and captions are read"
-    ] = "karpathy",
-    captions_per_picture: Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"] = 5,
+    annotations: Annotated[Literal["karpathy", "2017", "2014"], "whose lists of pictures are read"] = "karpathy",
+    captions_per_picture: CaptionsPerPicture = 5,
 ) -> Split:
-    """COCO captions."""
-    return _coco_captions(Path(path or ""), split, dict(locals()))
+    """COCO captions (Chen et al. 2015), by Karpathy's split or a year's own.
+
+    `annotations: karpathy` reads `dataset_coco.json` and pictures of `train2014` and `val2014`; `2014` and `2017` read
+    `annotations/captions_{train,val}<year>.json` and `{train,val}<year>`, where the test split is COCO's `val`, since
+    COCO's own test captions are not published.
+    """
+    if annotations == "karpathy":
+        file = Path(path) / "dataset_coco.json"
+        found = _karpathy(file, Path(path), split)
+    elif split == "val":
+        raise ValueError(f"COCO {annotations} has the splits train and test; val is of `annotations: karpathy`")
+    else:
+        part = f"{'train' if split == 'train' else 'val'}{annotations}"
+        file = Path(path) / "annotations" / f"captions_{part}.json"
+        found = _coco(file, Path(path) / part)
+    bad = BadSamples(bad_samples, max_skipped)
+    return _split(found, file, split, captions_per_picture, image_size, encoding, bad)
 
 
 @checked
@@ -223,8 +203,19 @@ def flickr30k(
     encoding: Encoding = "jpg",
     bad_samples: BadSamplesPolicy = "fail",
     max_skipped: MaxSkipped = 0.01,
-    annotations: Annotated[Literal["karpathy", "token"], "whose lists of pictures and captions are read"] = "karpathy",
-    captions_per_picture: Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"] = 5,
+    annotations: Annotated[Literal["karpathy", "token"], "whose lists of pictures are read"] = "karpathy",
+    captions_per_picture: CaptionsPerPicture = 5,
 ) -> Split:
-    """Flickr30k."""
-    return _flickr30k(Path(path or ""), split, dict(locals()))
+    """Flickr30k (Young et al. 2014): `dataset_flickr30k.json`, or `results_20130124.token` with `<split>.txt`.
+
+    The pictures lie in `flickr30k-images`.
+    """
+    images = Path(path) / "flickr30k-images"
+    if annotations == "karpathy":
+        file = Path(path) / "dataset_flickr30k.json"
+        found = _karpathy(file, images, split)
+    else:
+        file = Path(path) / "results_20130124.token"
+        found = _tokens(file, Path(path) / f"{split}.txt", images)
+    bad = BadSamples(bad_samples, max_skipped)
+    return _split(found, file, split, captions_per_picture, image_size, encoding, bad)

@@ -11,20 +11,19 @@ into splits; concepts that some vendor draws identically (a "person" that is its
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import resvg_py
 from PIL import Image
 
 from glofnd.counter_random import permutation
 from glofnd.data.datasets.emoji_names import Concept, Names, read_concepts
-from glofnd.data.datasets.pictures import encoded
 from glofnd.data.emoji_groups import EmojiGroup
 from glofnd.data.options import ImageSize, Shards, SplitSeed
+from glofnd.data.picture_files import encoded
 from glofnd.data.sources.emoji import VENDORS
 from glofnd.data.split import Split
 from glofnd.files import read_json
@@ -59,6 +58,8 @@ def render(payload: tuple[str, str, tuple[float, float, float, float], int]) -> 
         ValueError: naming the picture, when it is no valid SVG or does not give a picture of that size.
     """
     name, body, frame, size = payload
+    import resvg_py
+
     box = " ".join(f"{value:g}" for value in frame)
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
@@ -114,76 +115,42 @@ def split_concepts(concepts: list[int], clusters: dict[int, int], seed: int) -> 
     return set(concepts) - test, test
 
 
-def _eligible(concepts: list[Concept], drawings: list[Drawing], parameters: dict[str, Any]) -> list[int]:
-    """The concepts of the wanted groups that enough training vendors draw, at most `max_concepts` by seeded choice."""
-    for field, known in (("groups", {c.group for c in concepts}), ("subgroups", {c.subgroup for c in concepts})):
-        if unknown := set(parameters[field]) - known:
-            raise ValueError(f"emoji: {field} {sorted(unknown)} unknown; valid are {', '.join(sorted(known))}")
+def _eligible(
+    concepts: list[Concept], drawings: list[Drawing], wanted: Callable[[Concept], bool], min_vendors: int
+) -> list[int]:
+    """The wanted concepts that enough training vendors draw."""
     vendors: dict[int, set[str]] = {}
     for drawing in drawings:
         if drawing.vendor != HELD_OUT_VENDOR and not drawing.tone:
             vendors.setdefault(drawing.concept, set()).add(drawing.vendor)
-    wanted = [
-        number
-        for number, concept in enumerate(concepts)
-        if len(vendors.get(number, ())) >= parameters["min_vendors"]
-        and (not parameters["groups"] or concept.group in parameters["groups"])
-        and (not parameters["subgroups"] or concept.subgroup in parameters["subgroups"])
-    ]
-    order = permutation(len(wanted), seed=parameters["split_seed"])[: parameters["max_concepts"]]
-    return [wanted[position] for position in np.sort(order)]
+    return [n for n, concept in enumerate(concepts) if len(vendors.get(n, ())) >= min_vendors and wanted(concept)]
 
 
-def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
-    """One split, ordered by concept, tone and vendor."""
-    names = read_concepts(raw)
-    drawings = [drawing for vendor in VENDORS for drawing in _drawings(raw, vendor, names)]
-    concepts = _eligible(names.concepts, drawings, parameters)
-    if len(concepts) < 2:
-        raise ValueError("emoji: fewer than two concepts are left; relax groups, subgroups or min_vendors")
-    train, test = split_concepts(concepts, _clusters(drawings), parameters["split_seed"])
-    chosen = test if split == "test-concepts" else train
-    held_out = split == "test-vendor"
-    kept = [
-        drawing
-        for drawing in drawings
-        if drawing.concept in chosen
-        and (drawing.vendor == HELD_OUT_VENDOR) == held_out
-        and (parameters["skin_tones"] or not drawing.tone)
-    ]
-    kept.sort(key=lambda drawing: (drawing.concept, drawing.tone, drawing.caption, drawing.vendor))
-    return _split(kept, names.concepts, concepts, parameters)
-
-
-def _split(drawings: list[Drawing], concepts: list[Concept], used: list[int], parameters: dict[str, Any]) -> Split:
+def _split(drawings: list[Drawing], concepts: list[Concept], used: list[int], tags: bool, size: int) -> Split:
     """Classes are those of all splits, so that every split numbers them alike."""
-    groups = sorted({concepts[number].group for number in used})
-    subgroups = sorted({concepts[number].subgroup for number in used})
-    vendors = list(VENDORS)
+    classes = {
+        "concept": [concepts[number].label for number in used],
+        "subgroup": sorted({concepts[number].subgroup for number in used}),
+        "group": sorted({concepts[number].group for number in used}),
+        "vendor": list(VENDORS),
+    }
+    shown = [concepts[drawing.concept] for drawing in drawings]
     position = {number: place for place, number in enumerate(used)}
-    labels: dict[str, list[int]] = {"concept": [], "subgroup": [], "group": [], "vendor": []}
-    captions = []
-    for drawing in drawings:
-        concept = concepts[drawing.concept]
-        labels["concept"].append(position[drawing.concept])
-        labels["subgroup"].append(subgroups.index(concept.subgroup))
-        labels["group"].append(groups.index(concept.group))
-        labels["vendor"].append(vendors.index(drawing.vendor))
-        tags = concept.tags if parameters["caption"] == "label-tags" else ()
-        captions.append([", ".join((drawing.caption, *tags))])
-    size = parameters["image_size"]
     return Split(
-        classes={
-            "concept": [concepts[number].label for number in used],
-            "subgroup": subgroups,
-            "group": groups,
-            "vendor": vendors,
+        classes=classes,
+        labels={
+            "concept": [position[drawing.concept] for drawing in drawings],
+            "subgroup": [classes["subgroup"].index(concept.subgroup) for concept in shown],
+            "group": [classes["group"].index(concept.group) for concept in shown],
+            "vendor": [classes["vendor"].index(drawing.vendor) for drawing in drawings],
         },
-        labels=labels,
         payloads=[(f"{drawing.vendor}/{drawing.name}", drawing.body, drawing.frame, size) for drawing in drawings],
         encode=render,
         channels=3,
-        captions=captions,
+        captions=[
+            [", ".join((drawing.caption, *(concept.tags if tags else ())))]
+            for drawing, concept in zip(drawings, shown, strict=True)
+        ],
     )
 
 
@@ -203,5 +170,29 @@ def emoji(
         Literal["label", "label-tags"], "Unicode's name, with or without its search words"
     ] = "label-tags",
 ) -> Split:
-    """Emoji of eight vendors, ordered by concept, tone and vendor."""
-    return _build(path, split, dict(locals()))
+    """One split, ordered by concept, tone and vendor.
+
+    Raises:
+        ValueError: fewer than two concepts are left.
+    """
+    names = read_concepts(path)
+    drawings = [drawing for vendor in VENDORS for drawing in _drawings(path, vendor, names)]
+    found = _eligible(
+        names.concepts,
+        drawings,
+        lambda c: (not groups or c.group in groups) and (not subgroups or c.subgroup in subgroups),
+        min_vendors,
+    )
+    chosen = [found[place] for place in np.sort(permutation(len(found), seed=split_seed)[:max_concepts])]
+    if len(chosen) < 2:
+        raise ValueError("emoji: fewer than two concepts are left; relax groups, subgroups or min_vendors")
+    train, test = split_concepts(chosen, _clusters(drawings), split_seed)
+    kept = [
+        drawing
+        for drawing in drawings
+        if drawing.concept in (test if split == "test-concepts" else train)
+        and (drawing.vendor == HELD_OUT_VENDOR) == (split == "test-vendor")
+        and (skin_tones or not drawing.tone)
+    ]
+    kept.sort(key=lambda drawing: (drawing.concept, drawing.tone, drawing.caption, drawing.vendor))
+    return _split(kept, names.concepts, chosen, caption == "label-tags", image_size)

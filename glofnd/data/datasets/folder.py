@@ -1,15 +1,13 @@
-"""A folder per class, `path/<split>/<class>/*.jpg`: the layout of ImageNet and of torchvision's ImageFolder."""
+"""Pictures in folders: a folder per class as torchvision's ImageFolder reads it, or one flat folder without classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from glofnd.data.bad_samples import printable
-from glofnd.data.datasets.pictures import SUFFIXES
-from glofnd.data.datasets.subsets import held_out, published
-from glofnd.data.datasets.tree import files_split, read_lines
+import numpy as np
+
+from glofnd.data.class_names import read_class_folders, require_known
 from glofnd.data.options import (
     BadSamplesPolicy,
     ClassList,
@@ -21,107 +19,79 @@ from glofnd.data.options import (
     Shards,
     SplitSeed,
 )
-from glofnd.data.split import Split
+from glofnd.data.picture_files import SUFFIXES, picture_split
+from glofnd.data.split import BadSamples, Split, drawn, printable, subset
 from glofnd.parameters import Range, checked
 
-__all__ = ["folder", "imagenet100", "read_class_list"]
+__all__ = ["IMAGENET100", "folder", "foreign", "imagenet100", "tell_aside"]
 
-_IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
+IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
+
+TrainFolder = Annotated[str, "folder of the training split below `path`; the same as `test` divides it"]
+TestFolder = Annotated[str, "folder of the test split below `path`"]
 
 
-def read_class_list(path: Path) -> dict[str, str]:
-    """Folder name -> readable name, from a file with one class a line: its folder, then optionally a readable name.
+def foreign(name: str) -> bool:
+    """Whether a file or folder belongs to no data set: hidden, or a program's own (`.ipynb_checkpoints`, `@eaDir`)."""
+    return name.startswith((".", "@")) or name in {"__MACOSX", "lost+found", "$RECYCLE.BIN"}
+
+
+def tell_aside(where: object, aside: list[str]) -> None:
+    """Say what was left aside."""
+    if aside:
+        named = ", ".join(printable(name) for name in aside[:3])
+        print(f"{where}: {len(aside)} hidden or foreign files left aside: {named}{', ...' if len(aside) > 3 else ''}")
+
+
+def _class_folders(root: Path) -> dict[str, str]:
+    """Folder -> name of every class below `root`.
 
     Raises:
-        ValueError: naming the file and line, for a class named twice.
+        ValueError: the name of one is no text.
     """
-    classes: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        folder, _, name = line.partition("\t" if "\t" in line else " ")
-        if folder in classes:
-            raise ValueError(f"{path}: line {number}: class {folder!r} is listed twice")
-        classes[folder] = name.strip() or folder
+    found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not foreign(entry.name))
+    if bad := next((name for name in found if not name.isprintable()), None):
+        raise ValueError(f"{printable(root / bad)}: the name of a class has to be text on one line; rename the folder")
+    return {name: name for name in found}
+
+
+def _classes(path: Path, train: str, root: Path, class_list: str | None) -> dict[str, str]:
+    """The classes of the list, else of the training folder where there is one, so that all splits agree."""
+    if class_list is not None:
+        classes = read_class_folders(Path(class_list))
+        require_known(classes, _class_folders(root), root)
+        return classes
+    classes = _class_folders(path / train if (path / train).is_dir() else root)
+    require_known(_class_folders(root), classes, path / train)
     return classes
 
 
-def _folders(root: Path) -> list[Path]:
-    """Folders below `root` that are not hidden, by name.
+def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[Path], list[int]]:
+    """Paths and classes in ImageFolder's order; of a flat folder the pictures in it.
 
     Raises:
-        ValueError: for one whose name is no text, and so no name of a class.
+        ValueError: there is none.
     """
-    found = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    for folder in found:
-        try:
-            folder.name.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{printable(folder)}: the name of this folder is not UTF-8; rename it") from error
-    return found
+    from torchvision.datasets.folder import make_dataset
 
+    aside: list[str] = []
 
-def _root(raw: Path, parameters: dict[str, Any], split: str) -> Path:
-    root = raw / str(parameters[split])
-    if not root.is_dir():
-        there = ", ".join(folder.name for folder in _folders(raw)) if raw.is_dir() else ""
-        hint = f"; {raw} has {there}" if there else ""
-        raise ValueError(f"{root}: no such folder; set `path` and `{split}` of the data set{hint}")
-    return root
+    def wanted(path: str) -> bool:
+        place = Path(path).relative_to(root)
+        if any(foreign(part) for part in place.parts):
+            aside.append(str(place))
+            return False
+        return path.lower().endswith(SUFFIXES)
 
-
-def _classes(raw: Path, root: Path, parameters: dict[str, Any]) -> dict[str, str]:
-    """Folder -> name of every class; those of the training folder, where there is one, so that all splits agree."""
-    if parameters["class_list"]:
-        return read_class_list(Path(parameters["class_list"]))
-    training = raw / parameters["train"]
-    classes = {folder.name: folder.name for folder in _folders(training if training.is_dir() else root)}
-    if not classes:
-        raise ValueError(f"{root}: has no folders; each class is a folder of pictures")
-    if foreign := [folder.name for folder in _folders(root) if folder.name not in classes]:
-        raise ValueError(
-            f"{root / foreign[0]}: is no class of {training}; remove it, or name the classes by `class_list`"
-        )
-    return classes
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.glob("**/*")):
-        if path.is_dir():
-            if path.is_symlink():
-                raise ValueError(f"{printable(path)}: links to folders are not followed inside a class; move it there")
-        # A link to nothing or a named pipe is met when it is read: it must not be missed here.
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
-
-
-def _build(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
-    """One split; pictures ordered by class and file name.
-
-    Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
-
-    Raises:
-        ValueError: for a folder or class that is missing or empty.
-    """
-    root = _root(raw, parameters, split)
-    classes = _classes(raw, root, parameters)
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, folder in enumerate(classes):
-        found = list(_pictures(root / folder))
-        if not found:
-            raise ValueError(f"{root / folder}: no pictures; every class needs some in every split")
-        paths += found
-        labels += [label] * len(found)
-    if parameters["train"] == parameters["test"]:
-        size = parameters["test_samples"] or round(parameters["test_share"] * len(labels))
-        chosen = held_out(labels, split, parameters, size)
+    if classes:
+        numbers = {name: number for number, name in enumerate(classes)}
+        found = make_dataset(str(root), numbers, is_valid_file=wanted, allow_empty=True)
     else:
-        chosen = published(labels, split, parameters)
-    return files_split(paths, {"label": labels}, {"label": list(classes.values())}, chosen, parameters)
-
-
-def _imagenet100(raw: Path, split: str, parameters: dict[str, Any]) -> Split:
-    """The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""
-    return _build(raw, split, {**parameters, "class_list": parameters["class_list"] or str(_IMAGENET100)})
+        found = [(str(path), 0) for path in sorted(root.iterdir()) if path.is_file() and wanted(str(path))]
+    tell_aside(root, aside)
+    if not found:
+        raise ValueError(f"{root}: no pictures ({', '.join(SUFFIXES)}); set `path` and the folders of the splits")
+    return [Path(path) for path, _ in found], [label for _, label in found]
 
 
 @checked
@@ -136,13 +106,35 @@ def folder(
     max_skipped: MaxSkipped = 0.01,
     train_samples: Samples = None,
     test_samples: Samples = None,
-    train: Annotated[str, "folder of the training split below `path`; the same as `test` divides it"] = "train",
-    test: Annotated[str, "folder of the test split below `path`"] = "val",
+    train: TrainFolder = "train",
+    test: TestFolder = "val",
     class_list: ClassList = None,
     test_share: Annotated[float, Range(gt=0, lt=1), "share that is the test set where both are one folder"] = 0.2,
 ) -> Split:
-    """A folder per class."""
-    return _build(Path(path or ""), split, dict(locals()))
+    """One split of `path/<train or test>/<class>/*.jpg`; a folder without folders has no classes and no labels.
+
+    Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
+
+    Raises:
+        ValueError: a folder or class is missing or empty.
+    """
+    root = Path(path) / (train if split == "train" else test)
+    if not root.is_dir():
+        there = ", ".join(_class_folders(Path(path))) if Path(path).is_dir() else ""
+        raise ValueError(f"{root}: no such folder; set `path` and `{split}`{f'; {path} has {there}' if there else ''}")
+    classes = _classes(Path(path), train, root, class_list)
+    paths, labels = _pictures(root, classes)
+    if train == test:
+        size = test_samples or round(test_share * len(labels))
+        chosen = drawn(labels, split, train_samples, size, split_seed)
+    else:
+        chosen = subset(labels, train_samples if split == "train" else test_samples, split_seed)
+    without = np.setdiff1d(np.arange(len(classes)), np.asarray(labels)[chosen])
+    if len(without):
+        names = ", ".join(list(classes.values())[number] for number in without[:3])
+        print(f"{root}: {split} has no picture of {len(without)} of {len(classes)} classes: {names}")
+    fields, names_of = ({"label": labels}, {"label": list(classes.values())}) if classes else ({}, {})
+    return picture_split(paths, fields, names_of, chosen, image_size, encoding, BadSamples(bad_samples, max_skipped))
 
 
 @checked
@@ -157,9 +149,22 @@ def imagenet100(
     max_skipped: MaxSkipped = 0.01,
     train_samples: Samples = None,
     test_samples: Samples = None,
-    train: Annotated[str, "folder of the training split below `path`; the same as `test` divides it"] = "train",
-    test: Annotated[str, "folder of the test split below `path`"] = "val",
+    train: TrainFolder = "train",
+    test: TestFolder = "val",
     class_list: ClassList = None,
 ) -> Split:
-    """A hundred classes of ImageNet."""
-    return _imagenet100(Path(path or ""), split, dict(locals()))
+    """The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""
+    return folder(
+        split,
+        path,
+        image_size=image_size,
+        split_seed=split_seed,
+        encoding=encoding,
+        bad_samples=bad_samples,
+        max_skipped=max_skipped,
+        train_samples=train_samples,
+        test_samples=test_samples,
+        train=train,
+        test=test,
+        class_list=class_list or str(IMAGENET100),
+    )

@@ -18,11 +18,10 @@ from typing import Annotated, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from glofnd.data.bad_samples import BadSampleError, BadSamples
-from glofnd.data.datasets.pictures import encoded
 from glofnd.data.options import ImageSize, Shards
+from glofnd.data.picture_files import encoded
 from glofnd.data.sources.typefaces import Typeface, typefaces
-from glofnd.data.split import Split
+from glofnd.data.split import BadSampleError, BadSamples, Split
 from glofnd.parameters import Range, checked
 
 __all__ = ["CHARACTERS", "NEW_CHARACTERS", "SPLITS", "base", "glyphs", "render"]
@@ -148,5 +147,5 @@ def glyphs(
         encode=render,
         channels=1,
         captions=[[_caption(*sample, caption == "name-style")] for sample in samples],
-        bad_samples=BadSamples(skip=True, limit=0.05),
+        bad_samples=BadSamples("skip", 0.05),
     )

@@ -1,6 +1,7 @@
 """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) from Debian's package, else from torchvision's mirror.
 
-Debian and upstream compress the same idx files differently, so the pinned checksums are of the decompressed files.
+Debian and upstream compress the same files differently, so the pinned checksums are of the decompressed ones. They are
+left where torchvision's class looks for them.
 """
 
 from __future__ import annotations
@@ -12,73 +13,78 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.commands import FetchError, attempt, run
+from glofnd.data.sources.archives import Archive, download
+from glofnd.data.sources.commands import FetchError, run
 from glofnd.files import atomic_open, blame_storage, sha256
 
-__all__ = ["FILES", "fetch"]
+__all__ = ["FILES", "FOLDER", "fetch"]
 
-PACKAGE = "dataset-fashion-mnist"
-
+FOLDER = "FashionMNIST/raw"
 FILES = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+_PACKAGE = "dataset-fashion-mnist"
 
 
-def _missing(out: Path) -> list[str]:
-    return [name for name, digest in FILES.items() if not (out / name).is_file() or sha256(out / name) != digest]
+def _missing(folder: Path) -> list[str]:
+    return [n for n, digest in FILES.items() if not (folder / n).is_file() or sha256(folder / n) != digest]
 
 
-def _store(folder: Path, out: Path) -> None:
-    """Decompress `folder/NAME.gz` into `out/NAME` for what is missing there, refusing wrong contents."""
-    for name in _missing(out):
-        packed = folder / f"{name}.gz"
-        try:
-            with gzip.open(packed) as source, atomic_open(out / name) as target:
-                shutil.copyfileobj(source, target)
-        except (OSError, EOFError) as error:
-            blame_storage(error, out / name)
-            raise FetchError(f"{packed.name} cannot be decompressed ({error})") from error
-        if (found := sha256(out / name)) != FILES[name]:
-            (out / name).unlink()
-            raise FetchError(f"{name} has SHA-256 {found[:16]}... instead of {FILES[name][:16]}... (truncated?)")
+def _store(packed: Path, target: Path) -> None:
+    """Decompress one file, refusing wrong contents."""
+    try:
+        with gzip.open(packed) as source, atomic_open(target) as handle:
+            shutil.copyfileobj(source, handle)
+    except (OSError, EOFError) as error:
+        blame_storage(error, target)
+        raise FetchError(f"{packed.name} cannot be decompressed ({error})") from error
+    if sha256(target) != FILES[target.name]:
+        target.unlink()
+        raise FetchError(f"{target.name} is not the published file (truncated?)")
 
 
-def _from_debian(out: Path) -> None:
+def _from_debian(folder: Path) -> None:
     """`apt-get download` with a private state and cache, so that neither root nor the system's lists are needed."""
     with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as name:
         work = Path(name)
-        for folder in ("state/lists/partial", "cache/archives/partial", "download", "unpacked"):
-            (work / folder).mkdir(parents=True)
+        for place in ("state/lists/partial", "cache/archives/partial", "download", "unpacked"):
+            (work / place).mkdir(parents=True)
         options = ["-o", f"Dir::State={work / 'state'}", "-o", f"Dir::Cache={work / 'cache'}"]
-        options += ["-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=", "-o", "Acquire::http::Timeout=30"]
+        options += ["-o", "Debug::NoLocking=true", "-o", "APT::Sandbox::User=", "-o", "Acquire::Retries=3"]
         run(["apt-get", *options, "update"])
-        run(["apt-get", *options, "download", PACKAGE], cwd=work / "download")
+        run(["apt-get", *options, "download", _PACKAGE], cwd=work / "download")
         for package in (work / "download").glob("*.deb"):
             run(["dpkg-deb", "-x", str(package), str(work / "unpacked")])
-        _store(work / "unpacked/usr/share/datasets/fashion-mnist", out)
+        for file in _missing(folder):
+            _store(work / "unpacked/usr/share/datasets/fashion-mnist" / f"{file}.gz", folder / file)
 
 
-def _from_torchvision(out: Path) -> None:
-    program = "import sys, torchvision; torchvision.datasets.FashionMNIST(sys.argv[1], download=True)"
-    with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as work:
-        run([sys.executable, "-c", program, work])
-        _store(Path(work) / "FashionMNIST/raw", out)
+def _from_torchvision(folder: Path) -> None:
+    from torchvision.datasets import FashionMNIST
+
+    for packed, md5 in FashionMNIST.resources:
+        file = packed.removesuffix(".gz")
+        if file in _missing(folder):
+            with tempfile.TemporaryDirectory(prefix="fashion-mnist-") as work:
+                archive = Archive(f"{FashionMNIST.mirrors[0]}{packed}", f"md5:{md5}")
+                _store(download(archive, Path(work)), folder / file)
 
 
 def fetch(out: Path) -> dict[str, Any]:
-    """Leave the four idx files in `out`; files that are there with the right contents are kept.
+    """Leave the four idx files in `out/FashionMNIST/raw`; files that are there with the right contents are kept.
 
     Raises:
-        FetchError: when neither Debian's package nor torchvision's mirror can be had.
+        FetchError: neither Debian's package nor torchvision's mirror can be had.
     """
-    if _missing(out) and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+    folder = out / FOLDER
+    if _missing(folder) and shutil.which("apt-get") and shutil.which("dpkg-deb"):
         try:
-            attempt(f"Debian package {PACKAGE}", lambda: _from_debian(out))
+            _from_debian(folder)
         except FetchError as error:
-            print(f"{error}\nfalling back to torchvision's mirror", file=sys.stderr)
-    if _missing(out):
-        attempt("Fashion-MNIST through torchvision", lambda: _from_torchvision(out))
-    return {"copyright": "2017 Zalando SE", "files": list(FILES)}
+            print(f"Debian package {_PACKAGE}: {error}\nfalling back to torchvision's mirror", file=sys.stderr)
+    if _missing(folder):
+        _from_torchvision(folder)
+    return {"copyright": "2017 Zalando SE", "files": [f"{FOLDER}/{name}" for name in FILES]}

@@ -6,26 +6,17 @@ Of each, the Latin subset of up to five upright weights is kept, with the licenc
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.commands import FetchError, run
-from glofnd.data.sources.npm import Package, fetch_package, integrity, npm_command, unpack
-from glofnd.files import atomic_open
-from glofnd.progress import progress
+from glofnd.data.sources.npm import Package, fetch_packages
 
 __all__ = ["Typeface", "fetch", "typefaces"]
 
 _TABLE = Path(__file__).with_suffix(".txt")
 _VERSION = "5.3.0"
-_TOGETHER = 18
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,9 @@ class Typeface:
     @property
     def package(self) -> Package:
         """The npm package."""
-        return Package(f"@fontsource/{self.family}", _VERSION, self.integrity)
+        members = {f"package/files/{self.family}-latin-{w}-normal.woff": f"{w}.woff" for w in self.weights}
+        members["package/LICENSE"] = "LICENSE"
+        return Package(f"@fontsource/{self.family}", _VERSION, self.integrity, members)
 
     @property
     def regular(self) -> int:
@@ -80,59 +73,15 @@ def _copyright(licence: Path) -> str:
     return re.split(r" \S+\.ttf: ", line)[0]
 
 
-def _download_together(packages: Sequence[Package], folder: Path) -> None:
-    """Fetch several packages with one npm, which takes a sixth of the time; what does not come is left out."""
-    with tempfile.TemporaryDirectory(prefix="npm-pack-") as name:
-        specs = [f"{package.name}@{package.version}" for package in packages]
-        with suppress(FetchError):
-            run([*npm_command(), "pack", *specs, "--pack-destination", name, "--ignore-scripts", "--loglevel=error"])
-        for package in packages:
-            tarball = Path(name) / package.tarball
-            if tarball.is_file() and integrity(tarball) == package.integrity:
-                with tarball.open("rb") as source, atomic_open(folder / package.tarball) as target:
-                    shutil.copyfileobj(source, target)
-
-
-def _download(packages: Sequence[Package], folder: Path) -> None:
-    """Fetch what is not in `folder` yet, some packages together."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [package for package in packages if not (folder / package.tarball).is_file()]
-    groups = [missing[first : first + _TOGETHER] for first in range(0, len(missing), _TOGETHER)]
-    with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda group: _download_together(group, folder), groups)
-        for _ in progress(done, len(groups), "fetching typefaces", "parts"):
-            pass
-
-
 def fetch(out: Path) -> dict[str, Any]:
-    """Leave `out/<family>/<weight>.woff` and `out/<family>/LICENSE` of every family, checked against its integrity.
+    """Leave `out/<family>/<weight>.woff` and `out/<family>/LICENSE` of every family.
 
     Raises:
-        FetchError: naming the package that cannot be had; those fetched before it are kept.
+        FetchError: naming the packages that cannot be had; those fetched before are kept.
     """
-    families = typefaces()
-    _download([face.package for face in families], out / "tarballs")
-    for face in families:
-        members = {f"package/files/{face.family}-latin-{w}-normal.woff": f"{w}.woff" for w in face.weights}
-        tarball = fetch_package(face.package, out / "tarballs")
-        unpack(tarball, {**members, "package/LICENSE": "LICENSE"}, out / face.family)
-    return {
-        "origin": "npm",
-        "packages": {
-            face.family: {"name": face.package.name, "version": _VERSION, "integrity": face.integrity}
-            for face in families
-        },
-        "licences": {
-            face.family: {"licence": face.licence, "copyright": _copyright(out / face.family / "LICENSE")}
-            for face in families
-        },
-        "files": [
-            file
-            for face in families
-            for file in (
-                f"tarballs/{face.package.tarball}",
-                f"{face.family}/LICENSE",
-                *(face.file(weight) for weight in face.weights),
-            )
-        ],
+    stated = fetch_packages({face.family: face.package for face in typefaces()}, out)
+    stated["licences"] = {
+        face.family: {"licence": face.licence, "copyright": _copyright(out / face.family / "LICENSE")}
+        for face in typefaces()
     }
+    return stated

@@ -1,11 +1,9 @@
 """Tiny sources and shards, made on the spot."""
 
-import gzip
 import json
 
-import numpy as np
 import pytest
-from tiny_data import idx, tiny_split, write
+from tiny_data import tiny_split, write
 
 from glofnd.data.sources.emoji import VENDORS
 
@@ -16,19 +14,6 @@ def shards(tmp_path):
     out = tmp_path / "shards"
     write(tiny_split(), out)
     return out
-
-
-@pytest.fixture
-def idx_folder(tmp_path):
-    """Fashion-MNIST's four files, gzipped, with 60 and 30 pictures of 28 pixels."""
-    folder = tmp_path / "packed"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for prefix, count in (("train", 60), ("t10k", 30)):
-        images = generator.integers(0, 256, (count, 28, 28))
-        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
-        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(count) % 10)))
-    return folder
 
 
 # What a vendor calls its icon -> Unicode's label.

@@ -1,12 +1,6 @@
 import base64
 import io
-import json
-import os
-import stat
-import sys
-import tarfile
 import unicodedata
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -15,12 +9,9 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image
 
-from glofnd.data.bad_samples import BadSampleError
 from glofnd.data.datasets.glyphs import CHARACTERS, NEW_CHARACTERS, SPLITS, base, glyphs, render
-from glofnd.data.sources import commands, npm
-from glofnd.data.sources import typefaces as source
-from glofnd.data.sources.commands import FetchError
 from glofnd.data.sources.typefaces import typefaces
+from glofnd.data.split import BadSampleError
 from glofnd.data.writer import write_shards
 
 
@@ -153,52 +144,3 @@ def test_every_typeface_is_free_pinned_and_of_a_known_kind():
     assert {face.kind for face in faces} == {"serif", "sans", "slab", "mono", "script", "display", "pixel"}
     assert all(len(base64.b64decode(face.integrity.removeprefix("sha512-"))) == 64 for face in faces)
     assert all(list(face.weights) == sorted(set(face.weights)) for face in faces)
-
-
-@pytest.fixture
-def registry(tmp_path, monkeypatch):
-    """An `npm` on PATH that packs what a folder has, all or nothing, and three families that are there."""
-    served, program = tmp_path / "served", tmp_path / "bin" / "npm"
-    program.parent.mkdir()
-    program.write_text(
-        f"""#!{sys.executable}
-import pathlib, shutil, sys
-served, out = pathlib.Path({str(served)!r}), sys.argv[sys.argv.index("--pack-destination") + 1]
-specs = sys.argv[2 : sys.argv.index("--pack-destination")]
-names = [spec[1:].replace("/", "-").replace("@", "-") + ".tgz" for spec in specs]
-if not all((served / name).is_file() for name in names):
-    sys.exit("npm error code E404")
-for name in names:
-    shutil.copy(served / name, out)
-"""
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    monkeypatch.setattr(commands, "PAUSE_SECONDS", 0)
-    served.mkdir()
-    faces = []
-    for face in typefaces()[:3]:
-        with tarfile.open(served / face.package.tarball, "w:gz") as archive:
-            for name in ["LICENSE", *(f"files/{face.family}-latin-{w}-normal.woff" for w in face.weights)]:
-                data = b"Copyright 2011 A. Smith\n" if name == "LICENSE" else face.family.encode()
-                info = tarfile.TarInfo(f"package/{name}")
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
-        faces.append(replace(face, integrity=npm.integrity(served / face.package.tarball)))
-    monkeypatch.setattr(source, "typefaces", lambda: tuple(faces))
-    return served
-
-
-def test_a_package_that_cannot_be_fetched_is_named_and_a_new_call_goes_on(registry, tmp_path):
-    out, missing = tmp_path / "out", source.typefaces()[1]
-    hidden = (registry / missing.package.tarball).rename(tmp_path / "hidden")
-    with pytest.raises(FetchError, match=rf"@fontsource/{missing.family}@5.3.0 could not be fetched"):
-        source.fetch(out)
-    hidden.rename(registry / missing.package.tarball)
-    stated = source.fetch(out)
-    assert all((out / file).is_file() for file in stated["files"])
-    for face in source.typefaces():
-        assert (out / face.file(face.regular)).read_text() == face.family
-        assert stated["licences"][face.family] == {"licence": face.licence, "copyright": "Copyright 2011 A. Smith"}
-        assert stated["packages"][face.family]["integrity"] == face.integrity
-    json.dumps(stated)

@@ -1,7 +1,6 @@
-"""Tiny pictures, idx files and shards for the tests of glofnd.data."""
+"""Tiny pictures and shards for the tests of glofnd.data."""
 
 import io
-import json
 
 import numpy as np
 from PIL import Image
@@ -10,16 +9,23 @@ from glofnd.data.split import Split
 from glofnd.data.writer import write_shards
 
 
-def idx(array):
-    """An array of bytes in idx format."""
-    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.astype(np.uint8).tobytes()
-
-
 def picture(value, channels=3, size=8):
     """PNG of one flat picture whose value identifies it."""
     buffer = io.BytesIO()
     Image.fromarray(np.full((size, size, 3) if channels == 3 else (size, size), value, np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def photo(path, value, size=(20, 14)):
+    """A flat picture in a file of the kind that its name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, value, value)).save(path)
+
+
+def shown(split, index):
+    """The mean value of a picture of a split."""
+    with Image.open(io.BytesIO(split.encode(split.payloads[index]))) as image:
+        return float(np.asarray(image).mean())
 
 
 def tiny_split(samples=22, channels=3, captions=True):
@@ -33,15 +39,7 @@ def tiny_split(samples=22, channels=3, captions=True):
     )
 
 
-def write(split, out, shards=3):
+def write(split, out, shards=3, processes=1):
     head = {"dataset": "tiny", "split": "train", "image_size": 8}
-    return write_shards(split, out, shards=shards, head=head, tail={"licence": "CC0", "source": {}, "config": {}})
-
-
-def edit_manifest(folder, change):
-    """Change what a manifest says; without its checksum, so that what reads it sees the change."""
-    path = folder / "manifest.json"
-    content = json.loads(path.read_text())
-    del content["checksum"]
-    change(content)
-    path.write_text(json.dumps(content))
+    tail = {"licence": "CC0", "source": {}, "config": {}}
+    return write_shards(split, out, shards=shards, head=head, tail=tail, processes=processes)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
-import stat
+import struct
 import warnings
+import zlib
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from glofnd.data.bad_samples import BadSampleError
+from glofnd.data.split import BadSampleError, BadSamples, Index, Split
 
-__all__ = ["LARGEST_FILE", "SUFFIXES", "check_size", "encoded", "square_file", "squared"]
+__all__ = ["SUFFIXES", "encoded", "picture_split", "square_file", "squared"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-LARGEST_FILE = 2**29
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 # Other kinds that Pillow knows are no pictures of a data set, and some run another program on the file.
-_READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_READ = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _FORMATS = {"png": "PNG", "jpg": "JPEG"}
 
 
@@ -49,18 +52,29 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _opened(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=_READ)
-    except UnidentifiedImageError as error:  # whose text has an address in memory in it
-        raise ValueError(f"no picture of a known kind: {', '.join(_READ)}" if data else "the file is empty") from error
+def _checked_png(data: bytes) -> bytes:
+    """The chunks of a PNG but texts, which Pillow refuses where they are long, and which no pixel depends on.
+
+    Raises:
+        ValueError: a chunk is cut short or does not match its checksum; decoding alone does not compare all of them.
+    """
+    kept, position, kind = [_PNG], len(_PNG), b""
+    while kind != b"IEND":
+        if len(data) < position + 12:
+            raise ValueError("the file ends early (truncated?)")
+        length, kind = struct.unpack_from(">I4s", data, position)
+        chunk = data[position : position + 12 + length]
+        if len(chunk) != 12 + length or zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            raise ValueError(f"the chunk {kind.decode('latin-1')} at byte {position} is damaged")
+        position += len(chunk)
+        if kind not in _TEXTS:
+            kept.append(chunk)
+    return b"".join(kept)
 
 
 def _squared(data: bytes, size: int, extension: str) -> bytes:
-    if data.startswith(_PNG):
-        with _opened(data) as image:
-            image.verify()  # compares the checksums in the file, which decoding alone does not
-    with _opened(data) as image:
+    readable = _checked_png(data) if data.startswith(_PNG) else data
+    with Image.open(io.BytesIO(readable), formats=_READ) as image:
         if image.format == _FORMATS[extension] and image.size == (size, size) and image.mode == "RGB":
             image.load()
             if not image.has_transparency_data:
@@ -74,7 +88,7 @@ def squared(data: bytes, size: int, extension: str, where: object) -> bytes:
     """The central square of an encoded picture, resized; one that is so already is copied as it is.
 
     Args:
-        data: a JPEG, PNG, WebP, BMP, GIF or TIFF; of an animation the first picture.
+        data: a JPEG, PNG, WebP, BMP, GIF, TIFF or PPM; of an animation the first picture.
         size: pixels a side.
         extension: `png` or `jpg`, what to write.
         where: names the picture in an error.
@@ -90,30 +104,44 @@ def squared(data: bytes, size: int, extension: str, where: object) -> bytes:
             return _squared(data, size, extension)
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:  # whose text has an address in memory in it
+        reason = f"no picture of a known kind: {', '.join(_READ)}" if data else "the file is empty"
+        raise BadSampleError(where, f"does not decode ({reason})") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file leads to
-        known = isinstance(error, (OSError, ValueError, SyntaxError, Image.DecompressionBombError))
-        reason = f"{'' if known else type(error).__name__ + ': '}{error}"
-        raise BadSampleError(where, f"does not decode ({' '.join(reason.split())})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadSampleError(where, f"does not decode ({reason})") from error
 
 
-def square_file(size: int, extension: str, path: Path) -> bytes:
+def square_file(size: int, extension: str, path: str | Path) -> bytes:
     """`squared` of a file.
 
     Raises:
-        BadSampleError: it is no picture, or no plain file.
+        BadSampleError: it is no picture.
         FileNotFoundError: there is no such file.
     """
     try:
-        status = path.stat()
-    except ValueError as error:
-        raise BadSampleError(path, f"is no name of a file ({error})") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise BadSampleError(path, "is a folder" if stat.S_ISDIR(status.st_mode) else "is no plain file")
-    check_size(status.st_size, path)
-    return squared(path.read_bytes(), size, extension, path)
+        data = Path(path).read_bytes()
+    except (IsADirectoryError, ValueError) as error:
+        raise BadSampleError(path, f"is no file ({error})") from error
+    return squared(data, size, extension, path)
 
 
-def check_size(size: int, where: object) -> None:
-    """Refuse a file too large to be a picture before it is read; it would take its size of memory."""
-    if size > LARGEST_FILE:
-        raise BadSampleError(where, f"has {size} bytes, more than the {LARGEST_FILE} a picture may have")
+def picture_split(
+    paths: Sequence[str | Path],
+    labels: dict[str, list[int]],
+    classes: dict[str, list[str]],
+    chosen: Index,
+    image_size: int,
+    encoding: str,
+    bad_samples: BadSamples,
+) -> Split:
+    """The chosen ones of picture files as a split."""
+    return Split(
+        classes=classes,
+        labels={field: [int(values[position]) for position in chosen] for field, values in labels.items()},
+        payloads=[str(paths[position]) for position in chosen],
+        encode=partial(square_file, image_size, encoding),
+        channels=3,
+        extension=encoding,
+        bad_samples=bad_samples,
+    )

@@ -1,0 +1,100 @@
+import json
+
+import pytest
+from tiny_data import photo, shown
+
+from glofnd.data.datasets.captions import coco_captions, flickr30k
+
+SENTENCES = ["A red bus.", "Two  dogs\nrun. ", "a man", "the sea", "a hat", "one too many"]
+
+
+def karpathy(path, splits, folder=None):
+    """Karpathy's JSON: `splits` maps file name to split; picture k has six captions."""
+    images = []
+    for k, (name, split) in enumerate(splits.items()):
+        sentences = [{"raw": f"{sentence} {k}", "sentid": j} for j, sentence in enumerate(SENTENCES)]
+        entry = {"filename": name, "imgid": k, "split": split, "sentences": sentences}
+        images.append(entry | ({"filepath": folder(name)} if folder else {}))
+    path.write_text(json.dumps({"images": images, "dataset": "tiny"}))
+
+
+@pytest.fixture
+def flickr(tmp_path):
+    splits = {f"{1000 + k}.jpg": ["train", "train", "val", "test", "test"][k] for k in range(5)}
+    for k, name in enumerate(splits):
+        photo(tmp_path / "flickr30k-images" / name, 40 * k)
+    karpathy(tmp_path / "dataset_flickr30k.json", splits)
+    token = [f"{name}#{j}\t{SENTENCES[j].split()[0]} {k} ." for k, name in enumerate(splits) for j in range(5)]
+    (tmp_path / "results_20130124.token").write_text("\n".join(token) + "\n")
+    (tmp_path / "test.txt").write_text("1003\n1004\n")
+    return tmp_path
+
+
+@pytest.fixture
+def coco(tmp_path):
+    splits = {}
+    for k, split in enumerate(["train", "restval", "val", "test", "test"]):
+        part = "train2014" if split == "train" else "val2014"
+        splits[f"COCO_{part}_{k:012d}.jpg"] = split
+        photo(tmp_path / part / f"COCO_{part}_{k:012d}.jpg", 40 * k)
+    karpathy(tmp_path / "dataset_coco.json", splits, lambda name: name.split("_")[1])
+    for part, numbers in (("train2017", (10, 11, 12)), ("val2017", (20, 21))):
+        for k in numbers:
+            photo(tmp_path / part / f"{k:012d}.jpg", 10 * k)
+        content = {
+            "images": [{"id": k, "file_name": f"{k:012d}.jpg"} for k in numbers],
+            "annotations": [
+                {"id": 100 * j + k, "image_id": k, "caption": f"caption {j} of {k}\n"}
+                for j in reversed(range(5))
+                for k in numbers
+            ],
+        }
+        (tmp_path / "annotations").mkdir(exist_ok=True)
+        (tmp_path / f"annotations/captions_{part}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_flickr30k_by_karpathys_splits(flickr):
+    sizes = [len(flickr30k(split, str(flickr))) for split in ("train", "val", "test")]
+    test = flickr30k("test", str(flickr), image_size=8, encoding="png")
+    assert sizes == [2, 1, 2] and [round(shown(test, k)) for k in range(2)] == [120, 160]
+    assert test.captions[1] == ["A red bus. 4", "Two dogs run. 4", "a man 4", "the sea 4", "a hat 4"]
+    assert len(flickr30k("test", str(flickr), captions_per_picture=None).captions[0]) == 6
+
+
+def test_flickr30k_by_its_own_list(flickr):
+    test = flickr30k("test", str(flickr), annotations="token")
+    assert [path.name for path in test.payloads] == ["1003.jpg", "1004.jpg"]
+    assert test.captions[0] == ["A 3 .", "Two 3 .", "a 3 .", "the 3 .", "a 3 ."]
+
+
+def test_coco_by_karpathys_splits(coco):
+    train = coco_captions("train", str(coco), image_size=8, encoding="png")
+    assert [path.parent.name for path in train.payloads] == ["train2014", "val2014"], "restval is trained on"
+    assert [round(shown(train, k)) for k in range(2)] == [0, 40]
+    assert len(coco_captions("test", str(coco))) == 2
+
+
+def test_coco_by_its_own_years(coco):
+    test = coco_captions("test", str(coco), annotations="2017", image_size=8, encoding="png")
+    assert [round(shown(test, k)) for k in range(2)] == [200, 210]
+    assert test.captions[0] == [f"caption {j} of 20" for j in range(5)]
+    with pytest.raises(ValueError, match="has the splits train and test"):
+        coco_captions("val", str(coco), annotations="2017")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ('{"images": [{"split": "test"}]}', "is not Karpathy's format"),
+        ('{"images": []}', "has no pictures of the split 'test'"),
+        ('{"images": [{"split": "test", "filename": "../x.jpg", "sentences": []}]}', "'../x.jpg' is refused"),
+        ('{"images": [{"split": "test", "filename": "x.jpg", "sentences": []}]}', "x.jpg: the caption is empty"),
+        ('{"images": [{"split": "test", "filename": "x.jpg", "sentences": [{"raw": "\\ud83d"}]}]}', "half a character"),
+    ],
+)
+def test_annotations_that_are_wrong_are_named(tmp_path, content, message):
+    (tmp_path / "dataset_flickr30k.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        flickr30k("test", str(tmp_path))
