@@ -1,20 +1,22 @@
-"""Our objectives beside their peers: time of forward + backward, share of a training step, and memory, in one run.
+"""Our objectives beside their peers, in one run: time of forward + backward, share of a training step, memory.
 
-    pip install -r requirements/bench.in && pip install --no-deps libauc
-    python benchmarks/objectives.py --json objectives.json          about 25 minutes on two idle cores
-    python benchmarks/objectives.py --quick                         about 1 minute
+    pip install lightly open_clip_torch
+    python benchmarks/objectives.py --json objectives.json          about 10 minutes, one thread
+    python benchmarks/objectives.py --old ../before                 beside an earlier checkout of this repository
 
-The table shows medians and ratios of medians, beside wall time also CPU time: on a shared machine it is the steadier of
-the two. The targets and whether they were met come last. The file is written after every race.
+Contenders take turns within one process, so that a busy machine slows all of them alike; the table shows medians, and
+how many times as long as ours with GloFND each takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import platform
+import statistics
+import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,101 +24,114 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from benchmarks.contenders import bimodal, unimodal
-from benchmarks.memory import peak_extra_memory
-from benchmarks.race import Contender, Timing, race
-from benchmarks.targets import judge
-from benchmarks.training_step import added_to_a_training_step
-from glofnd.files import write_json
-from glofnd.products import products
-from glofnd.progress import progress
+import glofnd
+from benchmarks.contenders import Contender, bimodal, checkout, missing, unimodal
+from glofnd.state import SampleState
+
+OURS = {"unimodal": "SogCLR + GloFND", "bimodal": "FastCLIP v1 + GloFND"}
 
 
-def floors(batch: int, dim: int, columns: int) -> dict[str, Contender]:
-    """Three matrix products, columns x columns x dim: what loss and gradient cannot do without.
-
-    By `torch.mm` ("floor", the yardstick of the targets), and by the product our objectives use.
-    """
-    z, weight = torch.randn(columns, dim), torch.rand(columns, columns)
-    similarity, gradient = torch.empty(columns, columns), torch.empty(columns, dim)
-
-    def by_torch() -> None:
-        torch.mm(z, z.T, out=similarity)
-        torch.mm(weight, z, out=gradient)
-        torch.mm(weight.T, z, out=gradient)
-
-    def by_ours() -> None:
-        products(z, z)
-        products(weight, z.T)
-        products(z.T, weight.T)
-
-    return {"floor": by_torch, "floor of our product": by_ours}
+def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> dict[str, float]:
+    """Median milliseconds of each contender, in rounds for at least `seconds` and `at_least` rounds."""
+    for call in contenders.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    begin = time.perf_counter()
+    while len(next(iter(times.values()))) < at_least or time.perf_counter() - begin < seconds:
+        for name, call in contenders.items():
+            started = time.perf_counter()
+            call()
+            times[name].append((time.perf_counter() - started) * 1e3)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
-def run(arguments: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """All races of one invocation; `keep` is given all that is known so far after each."""
-    grid = [
-        (threads, dim, batch, modality)
-        for threads in arguments.threads
-        for dim in arguments.dims
-        for batch in arguments.batches
-        for modality in ("unimodal", "bimodal")
-    ]
-    rows: list[dict[str, Any]] = []
-    result: dict[str, Any] = {
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "races": rows,
-    }
-    for threads, dim, batch, modality in progress(grid, len(grid), "races", "races"):
-        torch.set_num_threads(threads)
-        make = unimodal if modality == "unimodal" else bimodal
-        columns = 2 * batch if modality == "unimodal" else batch
-        timings = race({**floors(batch, dim, columns), **make(batch, dim)}, arguments.seconds, arguments.repeats)
-        load = os.getloadavg()[0]
-        rows.append({"threads": threads, "dim": dim, "batch": batch, "modality": modality, "load": load, **timings})
-        print_row(rows[-1], timings)
-        keep(result)
-    torch.set_num_threads(arguments.threads[0])
-    step, memory = added_to_a_training_step(), peak_extra_memory(batch=16384, dim=256)
-    targets = [target.as_dict() for target in judge(rows, step, memory)]
-    result |= {"training_step": step, "memory": memory, "targets": targets}
-    keep(result)
-    print("\ntraining step:", step, "\nmemory:", memory, "\n")
-    for target in judge(rows, step, memory):
-        print(target)
-    met = sum(bool(target["met"]) for target in targets)
-    print(f"\n{met} of {len(targets)} targets met")
-    return result
+def training_step() -> dict[str, float]:
+    """What GloFND adds to a step of torchvision's ResNet-18: 128 pictures of 32 x 32 in two views."""
+    from torchvision.models import resnet18
+
+    model, views, index = resnet18(num_classes=128), torch.randn(256, 3, 32, 32), torch.arange(128)
+
+    def encoder() -> None:
+        model.zero_grad()
+        model(views).square().sum().backward()
+
+    def loss(detector: Any) -> Contender:
+        objective = glofnd.SogCLR(128, detector=detector)
+        z = [torch.randn(128, 128, requires_grad=True) for _ in range(2)]
+        return lambda: objective(*z, index, epoch=0).backward()
+
+    step = race({"encoder": encoder}, 0, 3)["encoder"]
+    plain, added = race({"plain": loss(None), "with": loss(glofnd.GloFND(128))}, 0, 100).values()
+    return {"encoder_ms": step, "objective_ms": plain, "with_glofnd_ms": added, "share": (added - plain) / step}
 
 
-def print_row(row: dict[str, Any], timings: dict[str, Timing]) -> None:
-    """One race as text: median and its ratio to the floor, by wall and by CPU time."""
-    print("\n{modality} B={batch} D={dim} threads={threads} load={load:.1f}".format(**row))
-    base = timings["floor"]
-    for name, timing in timings.items():
-        print(
-            f"  {name:24s} {timing['median_ms']:10.2f} ms {timing['median_ms'] / base['median_ms']:6.2f}x   "
-            f"cpu {timing['cpu_median_ms']:10.2f} ms {timing['cpu_median_ms'] / base['cpu_median_ms']:6.2f}x",
-            flush=True,
-        )
+def peak_memory(batch: int = 16384, dim: int = 256) -> float:
+    """Peak MB of a SogCLR + GloFND step beyond what is held before it, in a process of its own (Linux)."""
+    code = f"""
+import torch, glofnd
+from pathlib import Path
+def held(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(field))
+def step(*z):
+    glofnd.SogCLR(len(z[0]), detector=glofnd.GloFND(len(z[0])))(*z, torch.arange(len(z[0])), epoch=0).backward()
+torch.set_num_threads(1)
+step(*(torch.randn(8, {dim}, requires_grad=True) for _ in range(2)))
+z = [torch.randn({batch}, {dim}, requires_grad=True) for _ in range(2)]
+before = held("VmRSS")
+step(*z)
+print(held("VmHWM") - before)"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def state_update(num_samples: int) -> float:
+    """Median microseconds to read and write the per-sample state of 1,024 of `num_samples` samples."""
+    objective = glofnd.SogCLR(num_samples, detector=glofnd.GloFND(num_samples))
+    tables, times = [module for module in objective.modules() if isinstance(module, SampleState)], []
+    for _ in range(200):
+        index = torch.randint(num_samples, (1024,))
+        started = time.perf_counter()
+        for table in tables:
+            table.write(index, table.read(index))
+        times.append((time.perf_counter() - started) * 1e6)
+    return statistics.median(times)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="where to write the measurements")
-    parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512, 1024, 2048, 4096])
+    parser.add_argument("--old", type=Path, help="an earlier checkout of this repository, to race against")
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 1024, 2048])
     parser.add_argument("--dims", type=int, nargs="+", default=[128, 256])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=8.0, help="at least this long per race")
-    parser.add_argument("--repeats", type=int, default=7, help="at least this many calls per contender (slow ones: 3)")
-    parser.add_argument("--quick", action="store_true", help="B 128 and 512, D 128, one thread, a second per race")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=20.0, help="at least this long per race")
+    parser.add_argument("--rounds", type=int, default=7, help="at least so many rounds per race")
+    parser.add_argument("--races-only", action="store_true", help="leave out memory, training step and state")
     arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.batches, arguments.dims, arguments.threads = [128, 512], [128], [1]
-        arguments.seconds, arguments.repeats = 1.0, 3
-    run(arguments, lambda result: write_json(arguments.json, result) if arguments.json else None)
+    torch.set_num_threads(arguments.threads)
+    print(*missing(), sep="\n", end="\n" if missing() else "")
+    packages: dict[str, Any] = {"": glofnd}
+    if arguments.old:
+        packages[" (old)"] = checkout(arguments.old)
+    result: dict[str, Any] = {"torch": torch.__version__, "threads": arguments.threads, "races": []}
+    for dim in arguments.dims:
+        for batch in arguments.batches:
+            for kind, contenders in (("unimodal", unimodal), ("bimodal", bimodal)):
+                times = race(contenders(batch, dim, packages), arguments.seconds, arguments.rounds)
+                result["races"].append({"kind": kind, "batch": batch, "dim": dim, "ms": times})
+                print(f"\n{kind}, B = {batch}, D = {dim} (load {os.getloadavg()[0]:.1f})")
+                for name, found in times.items():
+                    print(f"  {name:36s} {found:9.2f} ms {found / times[OURS[kind]]:6.2f}", flush=True)
+    if not arguments.races_only:
+        result["training_step"] = training_step()
+        result["peak_extra_mb"] = peak_memory()
+        result["state_update_us"] = {n: state_update(n) for n in (10**5, 10**6, 10**7)}
+        print("\n", json.dumps({key: value for key, value in result.items() if key != "races"}, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":

@@ -43,10 +43,10 @@ def main(epochs: int = 2) -> float:
             loss.backward()
             optimizer.step()
             objective.after_step()
-        print(f"epoch {epoch}: loss {loss.item():.4f}, temperature {objective.temperature.item():.4f}")
+        print(f"epoch {epoch}: loss {loss.item():.4f}, temperature {objective.temperature['image'].item():.4f}")
     thresholds = {name: detector.thresholds for name, detector in objective.detectors.items()}
     print("mean threshold:", {name: round(float(value.mean()), 3) for name, value in thresholds.items()})
-    return objective.temperature.item()
+    return objective.temperature["image"].item()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glofnd.detectors import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle
-    from glofnd.objectives import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SimCLR, SogCLR
+    from glofnd.objectives import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SigLIP, SimCLR, SogCLR
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ __all__ = [
     "KeepAll",
     "LocationScale",
     "Oracle",
+    "SigLIP",
     "SimCLR",
     "SogCLR",
     "__version__",

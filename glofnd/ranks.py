@@ -8,9 +8,6 @@ from torch import distributed as dist
 
 __all__ = ["Delivery", "Ranks"]
 
-# Where a device's tensors go over another backend (or device), rows are gathered from everybody instead.
-_ALL_TO_ALL = {("cpu", "gloo"), ("cpu", "mpi"), ("cuda", "nccl"), ("cuda", "ucc"), ("cpu", "ucc")}
-
 
 class Ranks:
     """A process group in which every rank holds an equal, consecutive part of the batch.
@@ -51,21 +48,9 @@ class Ranks:
             received: rows from each rank, as the others' `sent` say.
         """
         rows = rows.detach().contiguous()
-        if self._all_to_all(rows.device.type):
-            found = rows.new_empty((sum(received), *rows.shape[1:]))
-            dist.all_to_all_single(found, rows, received, sent, group=self.group)
-            return found
-        plan = self.gather(torch.tensor([sent], device=rows.device)).tolist()
-        longest = max(sum(row) for row in plan)
-        padded = torch.cat([rows, rows.new_zeros((longest - len(rows), *rows.shape[1:]))])
-        parts = self.gather(padded).view(self.size, longest, *rows.shape[1:])
-        starts = [sum(row[: self.rank]) for row in plan]
-        return torch.cat([part[at : at + n] for part, at, n in zip(parts, starts, received, strict=True)])
-
-    def _all_to_all(self, device: str) -> bool:
-        # "cpu:gloo,cuda:nccl"
-        backends = dict(entry.split(":") for entry in dist.get_backend_config(self.group).split(","))
-        return (device, backends.get(device)) in _ALL_TO_ALL
+        found = rows.new_empty((sum(received), *rows.shape[1:]))
+        dist.all_to_all_single(found, rows, received, sent, group=self.group)
+        return found
 
 
 class Delivery:

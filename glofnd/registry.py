@@ -112,7 +112,7 @@ OBJECTIVES: dict[str, Entry] = {
     "simclr": Entry("glofnd.objectives.simclr:SimCLR", {"temperature": _TEMPERATURE}, ("unimodal",)),
     "sogclr": Entry("glofnd.objectives.sogclr:SogCLR", {"temperature": _TEMPERATURE, "gamma": _GAMMA}, ("unimodal",)),
     "isogclr": Entry(
-        "glofnd.objectives.isogclr:ISogCLR",
+        "glofnd.objectives.sogclr:ISogCLR",
         {
             "temperature": _TEMPERATURE,
             "gamma": _GAMMA,
@@ -130,6 +130,11 @@ OBJECTIVES: dict[str, Entry] = {
     "fastclip-v1": _fastclip("v1", 0.03, {}),
     "fastclip-v2": _fastclip("v2", 0.03, _learned_temperature(7.0, 0.01)),
     "fastclip-v3": _fastclip("v3", 0.07, _learned_temperature(6.5, 2e-4)),
+    "siglip": Entry(
+        "glofnd.objectives.siglip:SigLIP",
+        {"temperature": _number(0.1, minimum=_SMALLEST_LEARNED, maximum=1), "bias": _number(-10.0)},
+        ("bimodal",),
+    ),
 }
 
 _RESNET: dict[str, Schema] = {

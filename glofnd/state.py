@@ -64,6 +64,14 @@ class SampleState(nn.Module):
         padded = torch.cat([column, column.new_zeros(longest - len(column))])
         return self.ranks.gather(padded).view(self.ranks.size, longest).T.flatten()[: self.num_samples]
 
+    @torch.no_grad()
+    def fill(self, name: str, values: Tensor) -> None:
+        """Set one column for all samples: [num_samples], the same on every rank."""
+        if values.shape != (self.num_samples,):
+            raise ValueError(f"{self.num_samples} values are needed, one per sample; got {tuple(values.shape)}")
+        mine = values[self.ranks.rank :: self.ranks.size] if self.ranks is not None and self.sharded else values
+        self.column(name).copy_(mine)
+
     def read(self, index: Tensor, *names: str) -> dict[str, Tensor]:
         """The rows of `index` (int64 [B]): name -> [B]; all columns when no name is given."""
         names = names or self.columns

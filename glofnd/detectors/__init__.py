@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from glofnd.detectors.base import Batch, Detector, Screening
+from glofnd.detectors.base import Batch, Detector, Screening, Tile
 from glofnd.detectors.batch_quantile import BatchQuantile
 from glofnd.detectors.global_threshold import GlobalThreshold
 from glofnd.detectors.glofnd import GloFND
 from glofnd.detectors.location_scale import LocationScale
 from glofnd.detectors.none import KeepAll
 from glofnd.detectors.oracle import Oracle
-from glofnd.detectors.tile import Tile
 from glofnd.parameters import parameters
 
 __all__ = [

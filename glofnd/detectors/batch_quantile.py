@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, Treatment
-from glofnd.detectors.quantile import upper_quantile
-from glofnd.detectors.tile import Tile
+from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, Tile, Treatment
 from glofnd.parameters import checked
 
 __all__ = ["BatchQuantile"]
@@ -29,7 +27,8 @@ class BatchQuantile(Detector):
         super().__init__(num_samples, 0, start_filter, treatment)
         self.alpha = alpha
 
-    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+    def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+        """The rows of a batch at work."""
         return _BatchQuantileScreening(self.alpha, batch, False, filtering) if filtering and batch.negatives else None
 
 
@@ -39,4 +38,4 @@ class _BatchQuantileScreening(Screening):
         self.alpha = alpha
 
     def threshold(self, tile: Tile) -> Tensor:
-        return upper_quantile(tile.similarity, self.alpha, tile.negatives)
+        return tile.upper_quantile(self.alpha)

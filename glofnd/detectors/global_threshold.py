@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Treatment
-from glofnd.detectors.learners import Clip, Descent, Init, Learner, Normalize, StepSize
-from glofnd.detectors.quantile import upper_quantile
-from glofnd.detectors.tile import Tile
+from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
+from glofnd.detectors.glofnd import Clip, Descent, Init, Learner, Normalize, StepSize
 from glofnd.parameters import checked
 
 __all__ = ["GlobalThreshold"]
@@ -22,8 +20,6 @@ class GlobalThreshold(Detector):
     Args:
         num_samples: samples in the data set.
     """
-
-    state: dict[str, Tensor]
 
     @checked
     def __init__(
@@ -50,22 +46,26 @@ class GlobalThreshold(Detector):
         """The shared threshold, a scalar."""
         return self.get_buffer("threshold")
 
-    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
+    @thresholds.setter
+    def thresholds(self, value: Tensor) -> None:
+        self.get_buffer("threshold").copy_(value)
+
+    def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
+        """The threshold at work; it is settled before the batch is filtered, which takes a second pass."""
         return _GlobalScreening(self, batch, learning, filtering)
 
 
 class _GlobalScreening(Screening):
     def __init__(self, detector: GlobalThreshold, batch: Batch, learning: bool, filtering: bool) -> None:
         super().__init__(batch, learning, filtering)
-        self.detector = detector
-        self.prepass = self.learning
+        self.detector, self.prepass = detector, self.learning
         self.quantile = detector.init == "quantile" and batch.epoch == detector.start_update
         self.state = {name: detector.get_buffer(name).clone() for name in detector.descent.columns}
         self.total = torch.zeros_like(self.state["threshold"])
 
     def learn(self, tile: Tile) -> None:
         if self.quantile:
-            seen = upper_quantile(tile.similarity, self.detector.alpha, tile.negatives).mean(0)
+            seen = tile.upper_quantile(self.detector.alpha).mean(0)
         else:
             seen = self.detector.descent.gradient(tile.share_above(self.state["threshold"]))
         self.total = self.total + seen.sum()

@@ -14,9 +14,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Treatment
+from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
 from glofnd.detectors.glofnd import SampleScreening
-from glofnd.detectors.tile import Tile
 from glofnd.parameters import Range, checked
 from glofnd.state import SampleState
 
@@ -65,12 +64,19 @@ class LocationScale(Detector):
         """lambda of every sample, [num_samples]; 1 for a sample not seen yet."""
         return self.threshold_of({name: self.state.whole(name) for name in self.state.columns})
 
+    @thresholds.setter
+    def thresholds(self, values: Tensor) -> None:
+        # The residual takes it up; the sample counts as seen once, or its threshold would be 1.
+        self.state.fill("visits", self.state.whole("visits").clamp_min(1))
+        self.state.fill("residual", values - self.state.whole("mean") - self.tail * self.state.whole("std"))
+
     def threshold_of(self, rows: dict[str, Tensor]) -> Tensor:
         """lambda in [-1, 1] per row of state; 1 (drops nothing) for a sample not seen yet."""
         threshold = (rows["mean"] + self.tail * rows["std"] + rows["residual"]).clamp(-1, 1)
         return torch.where(rows["visits"] > 0, threshold, torch.ones_like(threshold))
 
-    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
+    def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
+        """Mean and spread of a batch's samples at work."""
         return _LocationScaleScreening(self, batch, learning, filtering)
 
 
@@ -94,7 +100,7 @@ class _LocationScaleScreening(SampleScreening):
         surplus = (tile.share_above(detector.threshold_of(new)) - detector.alpha) / detector.alpha
         new["residual"] = new["residual"] + detector.lr * new["std"] * surplus / (1 + SETTLING * visits)
         self.store(tile, new)
-        self.surplus = self.surplus + surplus.sum()
+        self.surplus += surplus.sum()
 
     def threshold(self, tile: Tile) -> Tensor:
         return self.detector.threshold_of(self.load(tile)).expand(tile.positive.shape)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening, StartFilter, Treatment
-from glofnd.detectors.tile import FILL, Tile
+from glofnd.detectors.base import Batch, Detector, Screening, StartFilter, Tile, Treatment
 from glofnd.parameters import checked
 
 __all__ = ["Oracle"]
@@ -22,7 +21,8 @@ class Oracle(Detector):
     def __init__(self, num_samples: int, start_filter: StartFilter = 0, treatment: Treatment = "eliminate") -> None:
         super().__init__(num_samples, 0, start_filter, treatment)
 
-    def _screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+    def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
+        """Labels at work."""
         if not filtering:
             return None
         if batch.labels is None or batch.candidate_labels is None:
@@ -37,5 +37,4 @@ class _OracleScreening(Screening):
     def keep(self, tile: Tile) -> Tensor:
         labels, candidates = self.batch.labels, self.batch.candidate_labels
         assert labels is not None and candidates is not None
-        other = labels[tile.rows, None] != candidates
-        return (other | (tile.similarity == FILL)).to(tile.similarity.dtype)
+        return (labels[tile.rows, None] != candidates).to(tile.similarity.dtype).repeat(tile.views, 1, 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Objective
+from glofnd.objectives.base import Inspection, Objective
 from glofnd.objectives.clip import CLIP
+from glofnd.objectives.engine import Pairs, Rows
 from glofnd.objectives.fastclip import FastCLIPv1, FastCLIPv2, FastCLIPv3
-from glofnd.objectives.inspection import Inspection
-from glofnd.objectives.isogclr import ISogCLR
+from glofnd.objectives.siglip import SigLIP
 from glofnd.objectives.simclr import SimCLR
-from glofnd.objectives.sogclr import SogCLR
+from glofnd.objectives.sogclr import ISogCLR, SogCLR
 from glofnd.parameters import parameters
 
 __all__ = [
@@ -23,6 +23,9 @@ __all__ = [
     "ISogCLR",
     "Inspection",
     "Objective",
+    "Pairs",
+    "Rows",
+    "SigLIP",
     "SimCLR",
     "SogCLR",
     "build_objective",
@@ -36,6 +39,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "fastclip-v1": FastCLIPv1,
     "fastclip-v2": FastCLIPv2,
     "fastclip-v3": FastCLIPv3,
+    "siglip": SigLIP,
 }
 """Name in a config -> class. Its parameters stand in the signature of its constructor (`glofnd.parameters`)."""
 

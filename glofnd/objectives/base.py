@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,18 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from glofnd.detectors.base import Batch, Detector
-from glofnd.detectors.none import KeepAll
-from glofnd.detectors.tile import FILL, Similarities, Workspace
-from glofnd.objectives.contrast import ClosedForm, Criterion, Gradients, Side, contrast
-from glofnd.objectives.inputs import Inputs, prepare
-from glofnd.objectives.inspection import Inspection
-from glofnd.objectives.paired import contrast_both
+from glofnd.detectors import Batch, Detector, KeepAll, Tile
+from glofnd.detectors.base import Scratch
+from glofnd.objectives.engine import ClosedForm, Side, contrast, contrast_both
 from glofnd.parameters import Range
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
 
-__all__ = ["Gamma", "LearnedTemperature", "Objective", "Rho", "Temperature", "TemperatureStep"]
+__all__ = ["Gamma", "Inspection", "LearnedTemperature", "Objective", "Rho", "Temperature", "TemperatureStep"]
 
 # Beyond these float32 tells no candidates apart.
 Temperature = Annotated[float, Range(ge=1e-6, le=1e4), "temperature tau"]
@@ -29,6 +28,32 @@ LearnedTemperature = Annotated[float, Range(ge=0.01, le=1), "initial temperature
 Gamma = Annotated[float, Range(gt=0, le=1), "weight of a batch's estimate in the moving average u"]
 Rho = Annotated[float, Range(ge=0), "pull of the learned temperatures towards small values"]
 TemperatureStep = Annotated[float, Range(gt=0), "step size of the learned temperatures"]
+
+# Norms below this count as this.
+SMALLEST_NORM = 1e-12
+
+Index = Tensor | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the detector does with one batch at its current state.
+
+    Attributes:
+        similarity: [R, C]. Unimodal R = C = 2B (view 1, then view 2); bimodal R = C = B.
+        negative: bool [R, C], False on the anchor's own columns.
+        dropped: bool [R, C].
+        threshold: [R] similarity above which a negative is dropped, or None where there is no such number.
+        anchor: sample index per row, int64 [R].
+        candidate: sample index per column, int64 [C].
+    """
+
+    similarity: Tensor
+    negative: Tensor
+    dropped: Tensor
+    threshold: Tensor | None
+    anchor: Tensor
+    candidate: Tensor
 
 
 class Objective(nn.Module):
@@ -43,27 +68,34 @@ class Objective(nn.Module):
         optimizer.zero_grad(); loss.backward(); optimizer.step()
         objective.after_step()
 
-    `parameter_groups` and `after_step` matter only where a temperature is learned by the optimiser (`CLIP`, `FastCLIP`
-    v3); both may always be called. In training mode a call updates the per-sample state (thresholds, moving averages),
-    in `eval()` mode it only reads it.
+    `parameter_groups` and `after_step` matter only where a temperature is learned by the optimiser (`CLIP`,
+    `FastCLIPv3`, `SigLIP`); both may always be called. In training mode a call updates the per-sample state
+    (thresholds, moving averages), in `eval()` mode it only reads it.
+
+    A new objective states `values`, its formula; docs/add-a-method.md shows how.
 
     Args:
         num_samples: samples in the data set.
-        temperature: tau, or its initial value where it is learned.
         detector: who is a false negative; None keeps every negative. Bimodal objectives use it for images and a fresh
-            copy of it for texts.
+            copy of it for texts, both found in `detectors`.
+        columns: per-sample state, name -> initial value; one table per modality.
     """
 
     modalities: tuple[str, ...] = ("image",)
-    # Similarities per tile: so many that the hundred operations on its rows cost little beside it, so few that their
-    # memory does not matter; but at least as many anchors as a matrix product needs to be efficient.
+    """("image",) for two views of a picture, ("image", "text") for image-text pairs."""
+    by_pairs = False
+    """Whether `values` is given every similarity (`Pairs`) instead of a few numbers per row (`Rows`)."""
+
+    # Similarities per tile: so many that the operations on its rows cost little beside it, so few that their memory
+    # does not matter; but at least as many anchors as a matrix product needs to be efficient.
     tile_size, tile_rows = 2**21, 128
     # Up to so many similarities, both directions of an image-text objective share one matrix.
     matrix_size = 2**22
 
-    def __init__(self, num_samples: int, temperature: float, detector: Detector | None = None) -> None:
+    def __init__(
+        self, num_samples: int, detector: Detector | None = None, columns: dict[str, float] | None = None
+    ) -> None:
         super().__init__()
-        _check_temperature(temperature)
         detector = KeepAll(num_samples) if detector is None else detector
         if detector.num_samples != num_samples:
             raise ValueError(
@@ -71,87 +103,31 @@ class Objective(nn.Module):
             )
         self.num_samples = num_samples
         self.ranks: Ranks | None = None
-        self._workspace = Workspace()
+        self._scratch = Scratch()
         self.detectors = nn.ModuleDict(
             {name: detector if name == "image" else copy.deepcopy(detector) for name in self.modalities}
         )
+        self.state = nn.ModuleDict(
+            {name: SampleState(num_samples, **columns) for name in self.modalities} if columns else {}
+        )
 
-    def forward(self, z1: Tensor, z2: Tensor, index: Tensor, *, epoch: int, labels: Tensor | None = None) -> Tensor:
-        """Loss of one batch.
+    def values(self, rows: Any) -> Tensor:
+        """The objective's formula: the value of each row, [V, t], in plain torch.
 
-        Args:
-            z1: embeddings [B, D], not normalised, any floating dtype: view 1, or images.
-            z2: embeddings [B, D]: view 2, or texts.
-            index: stable sample index, int64 [B], 0 <= index < num_samples.
-            epoch: absolute epoch, from 0.
-            labels: int64 [B], needed by the oracle alone.
-
-        Returns:
-            Scalar in float32 (float64 for float64 embeddings).
-
-        Raises:
-            ValueError: shapes that do not fit, an index out of range, a negative epoch, embeddings or a learned
-                temperature that are not finite; state is then as before.
-        """
-        if not epoch >= 0:
-            raise ValueError(f"epoch counts from 0, got {epoch}")
-        with torch.autocast(z1.device.type, enabled=False):
-            compute = partial(self._compute, index, epoch, labels)
-            loss: Tensor = ClosedForm.apply(compute, z1, z2, self.current_temperature())
-            return loss
-
-    def distribute(self, group: dist.ProcessGroup | None = None, layout: str = "replicated") -> None:
-        """Share every batch with the other ranks of a process group.
-
-        W ranks with B samples each then compute what one process computes with W * B: every rank's samples are
-        candidates for all, and no rank's update is lost. Call it on every rank before training, after loading a
-        checkpoint. From then on all ranks call the objective together, with parts of equal size.
-
-        The loss is that of the whole batch, on every rank. Gradients with respect to the embeddings are scaled for
-        `DistributedDataParallel`, which takes the mean over ranks (multiply by 1 / W if you sum instead); those of
-        learned temperatures are complete on every rank.
+        The loss is the sum over views (and modalities) of the mean over anchors. Autograd differentiates it.
 
         Args:
-            group: process group, None for the default one.
-            layout: `replicated` keeps all per-sample state on every rank, `sharded` a W-th on each.
-        """
-        self.ranks = Ranks(group)
-        for module in self.modules():
-            if isinstance(module, SampleState):
-                module.distribute(self.ranks, layout)
-
-    @property
-    def bytes_per_sample(self) -> int:
-        """Bytes of state per sample of the data set, thresholds and moving averages of all modalities together."""
-        tables = [module for module in self.modules() if isinstance(module, SampleState)]
-        return sum(table.column(name).element_size() for table in tables for name in table.columns)
-
-    def full_state_dict(self) -> dict[str, Tensor]:
-        """The state_dict of an undistributed objective, whatever the layout; all ranks must call it together."""
-        state = dict(self.state_dict())
-        for name, module in self.named_modules():
-            if isinstance(module, SampleState):
-                state |= {f"{name}.{column}": module.whole(column) for column in module.columns}
-        return state
-
-    def current_temperature(self) -> Tensor:
-        """tau as a scalar tensor, attached to its parameter where it is learned by the optimiser."""
-        raise NotImplementedError
-
-    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
-        """The objective at work on one batch for one set of anchors.
-
-        Args:
-            modality: `image` or `text`.
-            index: sample index per anchor, int64 [B].
-            epoch: absolute epoch.
-            temperature: scalar, as `current_temperature` gave it, detached.
+            rows: a tile's `glofnd.objectives.engine.Rows`, or `Pairs` where `by_pairs`.
         """
         raise NotImplementedError
 
-    def extra(self, temperature: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to the loss whatever the batch, and its derivative with respect to the temperature."""
-        return torch.zeros_like(temperature), torch.zeros_like(temperature)
+    def shared(self) -> dict[str, Tensor]:
+        """Scalars the formula needs, attached to their parameters where learned; `temperature` unless per sample."""
+        raise NotImplementedError
+
+    def regulariser(self) -> Tensor | float:
+        """What is added to the loss whatever the batch."""
+        return 0.0
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Optimiser groups for the objective's own parameters, without weight decay.
@@ -164,9 +140,78 @@ class Objective(nn.Module):
     def after_step(self) -> None:
         """To be called after `optimizer.step()`: keeps learned temperatures in their range."""
 
+    @property
+    def temperature(self) -> dict[str, Tensor]:
+        """tau by modality: a scalar, or [num_samples] where every sample has its own."""
+        if "temperature" in self._columns:
+            return {name: self._table(name).whole("temperature") for name in self.modalities}
+        return dict.fromkeys(self.modalities, self.shared()["temperature"].detach())
+
+    @property
+    def u(self) -> dict[str, Tensor]:
+        """Moving averages by modality, [num_samples], 0 for a sample not seen yet; empty where there are none."""
+        return {name: self._table(name).whole("log_u").exp() for name in self.modalities if "log_u" in self._columns}
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of state per sample of the data set, thresholds and moving averages of all modalities together."""
+        return sum(table.column(name).element_size() for table in self._tables for name in table.columns)
+
+    def forward(self, z1: Tensor, z2: Tensor, index: Index, *, epoch: int, labels: Tensor | None = None) -> Tensor:
+        """Loss of one batch.
+
+        Args:
+            z1: embeddings [B, D], not normalised, any floating dtype: view 1, or images.
+            z2: embeddings [B, D]: view 2, or texts.
+            index: stable sample index, integers [B] (tensor, array or list), 0 <= index < num_samples.
+            epoch: absolute epoch, from 0.
+            labels: int64 [B], needed by the oracle alone.
+
+        Returns:
+            Scalar in float32 (float64 for float64 embeddings).
+
+        Raises:
+            ValueError: shapes that do not fit, an index out of range, a negative epoch, embeddings or learned
+                scalars that are not finite; state is then as before.
+        """
+        if not epoch >= 0:
+            raise ValueError(f"epoch counts from 0, got {epoch}")
+        with torch.autocast(z1.device.type, enabled=False):
+            shared = self.shared()
+            compute = partial(self._compute, torch.as_tensor(index), epoch, labels, list(shared))
+            loss: Tensor = ClosedForm.apply(compute, z1, z2, *shared.values())
+            return loss + self.regulariser()
+
+    def distribute(self, group: dist.ProcessGroup | None = None, layout: str = "replicated") -> None:
+        """Share every batch with the other ranks of a process group.
+
+        W ranks with B samples each then compute what one process computes with W * B: every rank's samples are
+        candidates for all, and no rank's update is lost. Call it on every rank before training, after loading a
+        checkpoint. From then on all ranks call the objective together, with parts of equal size.
+
+        The loss is that of the whole batch, on every rank. Gradients with respect to the embeddings are scaled for
+        `DistributedDataParallel`, which takes the mean over ranks (multiply by 1 / W if you sum instead); those of
+        learned scalars are complete on every rank.
+
+        Args:
+            group: process group, None for the default one.
+            layout: `replicated` keeps all per-sample state on every rank, `sharded` a W-th on each.
+        """
+        self.ranks = Ranks(group)
+        for table in self._tables:
+            table.distribute(self.ranks, layout)
+
+    def full_state_dict(self) -> dict[str, Tensor]:
+        """The state_dict of an undistributed objective, whatever the layout; all ranks must call it together."""
+        state = dict(self.state_dict())
+        for name, module in self.named_modules():
+            if isinstance(module, SampleState):
+                state |= {f"{name}.{column}": module.whole(column) for column in module.columns}
+        return state
+
     @torch.no_grad()
     def inspect(
-        self, z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None = None, epoch: int | None = None
+        self, z1: Tensor, z2: Tensor, index: Index, labels: Tensor | None = None, epoch: int | None = None
     ) -> dict[str, Inspection]:
         """What the detectors would drop from this batch at their current state; changes nothing.
 
@@ -178,32 +223,40 @@ class Objective(nn.Module):
             One `Inspection` per modality. Over several ranks: of this rank's samples among themselves; where state is
             sharded, all ranks must call it together.
         """
+        found = {}
         with torch.autocast(z1.device.type, enabled=False):
-            return self._inspect(prepare(z1, z2, index, labels, self.num_samples, None), epoch)
-
-    def _inspect(self, inputs: Inputs, epoch: int | None) -> dict[str, Inspection]:
-        index, labels, found = inputs.index, inputs.labels, {}
-        everything = slice(0, index.numel())
-        for name, (anchors, candidates) in self._parts(inputs.unit).items():
-            detector = self._detector(name)
-            pairs = Similarities(anchors, candidates, 0, index.numel(), Workspace())
-            when = detector.start_filter if epoch is None else epoch
-            screening = detector.screen(self._batch(pairs, index, when, labels, labels, training=False))
-            tile = pairs.tile(everything)
-            negative = tile.similarity != FILL
-            dropped, threshold = torch.zeros_like(negative), None
-            if screening is not None:
-                dropped = screening.keep(tile) == 0
-                threshold = screening.threshold(tile)
-            found[name] = Inspection(
-                pairs.product(everything).flatten(0, 1),
-                negative.flatten(0, 1),
-                dropped.flatten(0, 1),
-                None if threshold is None else threshold.flatten(),
-                index.repeat(anchors.shape[0]),
-                index.repeat(candidates.shape[0]),
-            )
+            inputs = self._prepare(z1, z2, torch.as_tensor(index), labels, None)
+            index = inputs.index
+            for name, (anchors, candidates) in self._parts(inputs.unit).items():
+                detector = self._detector(name)
+                similarity = anchors @ candidates.reshape(-1, candidates.shape[2]).T
+                tile = Tile(slice(0, len(index)), similarity.clone(), 0, Scratch())
+                when = detector.start_filter if epoch is None else epoch
+                batch = self._batch(tile.negatives, index, when, inputs.labels, inputs.labels, training=False)
+                screening = detector.screen(batch)
+                negative = torch.ones_like(similarity, dtype=torch.bool)
+                tile.own_columns(negative).fill_(False)
+                dropped, threshold = torch.zeros_like(negative), None
+                if screening is not None:
+                    dropped, threshold = (screening.keep(tile) == 0) & negative, screening.threshold(tile)
+                threshold = None if threshold is None else threshold.flatten()
+                similarity, negative, dropped = (x.flatten(0, 1) for x in (similarity, negative, dropped))
+                samples = index.repeat(len(anchors))
+                found[name] = Inspection(similarity, negative, dropped, threshold, samples, samples)
         return found
+
+    @property
+    def _tables(self) -> list[SampleState]:
+        return [module for module in self.modules() if isinstance(module, SampleState)]
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return self._table("image").columns if len(self.state) else ()
+
+    def _table(self, modality: str) -> SampleState:
+        table = self.state[modality]
+        assert isinstance(table, SampleState)
+        return table
 
     def _detector(self, modality: str) -> Detector:
         detector = self.detectors[modality]
@@ -217,76 +270,165 @@ class Objective(nn.Module):
         first, second = both[:1], both[1:]
         return {"image": (first, second), "text": (second, first)}
 
-    def _tile_rows(self, candidates: Tensor) -> int:
-        groups, size, _ = candidates.shape
-        if len(self.modalities) == 2 and size**2 <= self.matrix_size:
-            return size
-        return max(self.tile_rows, self.tile_size // (groups**2 * size))
-
     def _batch(
-        self,
-        pairs: Similarities,
-        index: Tensor,
-        epoch: int,
-        labels: Tensor | None,
-        columns: Tensor | None,
-        training: bool,
+        self, negatives: int, index: Tensor, epoch: int, labels: Tensor | None, columns: Tensor | None, training: bool
     ) -> Batch:
-        columns = None if columns is None else columns.repeat(pairs.views)
-        return Batch(index, epoch, pairs.negatives, training, labels, columns, self.ranks)
+        columns = None if columns is None else columns.repeat(2 if self.modalities == ("image",) else 1)
+        return Batch(index, epoch, negatives, training, labels, columns, self.ranks)
 
     def _compute(
         self,
         index: Tensor,
         epoch: int,
         labels: Tensor | None,
+        names: list[str],
         z1: Tensor,
         z2: Tensor,
-        temperature: Tensor,
-        needed: tuple[bool, bool, bool],
+        *rest: Any,
     ) -> tuple[Tensor | None, ...]:
-        """Loss, and its gradients with respect to `z1`, `z2` and `temperature`; state is written at the end."""
-        inputs = prepare(z1, z2, index, labels, self.num_samples, self.ranks)
-        _check_temperature(float(temperature))
+        """Loss, and its gradients with respect to `z1`, `z2` and the learned scalars; state is written at the end."""
+        *scalars, needed = rest
+        inputs = self._prepare(z1, z2, index, labels, self.ranks)
         index, labels, both = inputs.index, inputs.labels, inputs.unit
-        temperature = temperature.to(both)
-        loss, d_temperature = self.extra(temperature)
+        shared = {
+            name: _checked_scalar(name, value).to(both).clone() for name, value in zip(names, scalars, strict=True)
+        }
+        to_shared = {name: torch.zeros_like(value) for name, value in shared.items()}
         everywhere, own, columns = both, slice(0, len(index)), labels
         if self.ranks is not None:
             everywhere = self.ranks.gather(both.transpose(0, 1)).transpose(0, 1).contiguous()
             own = self.ranks.part(len(index))
             columns = None if labels is None else self.ranks.gather(labels)
-        gradient = torch.zeros_like(everywhere)
+        gradient = torch.zeros_like(everywhere) if needed else None
+        mine, others = self._parts(both), self._parts(everywhere)
         sides = []
-        mine, others, into = self._parts(both), self._parts(everywhere), self._parts(gradient)
         for name in self.modalities:
             anchors, candidates = mine[name][0], others[name][1]
-            pairs = Similarities(anchors, candidates, own.start, self._tile_rows(candidates), self._workspace)
-            detector = self._detector(name)
-            screening = detector.screen(self._batch(pairs, index, epoch, labels, columns, self.training))
-            criterion = self.criterion(name, index, epoch, temperature)
-            to_anchors, to_candidates = into[name]
-            gradients = Gradients(to_anchors[:, own], to_candidates, d_temperature if needed[2] else None)
-            sides.append(
-                Side(pairs, criterion, screening, detector.treatment == "attract", gradients if any(needed) else None)
+            detector, views = self._detector(name), len(anchors)
+            negatives = views * (candidates.shape[1] - 1)
+            batch = self._batch(negatives, index, epoch, labels, columns, self.training)
+            to_anchors, to_candidates = (None, None) if gradient is None else self._parts(gradient)[name]
+            side = Side(
+                anchors=anchors,
+                candidates=candidates,
+                offset=own.start,
+                formula=self.values,
+                by_pairs=self.by_pairs,
+                index=index,
+                epoch=epoch,
+                shared=shared,
+                state=self._table(name) if len(self.state) else None,
+                screening=detector.screen(batch),
+                attract=detector.treatment == "attract",
+                scratch=self._scratch,
+                to_anchors=None if to_anchors is None else to_anchors[:, own],
+                to_candidates=to_candidates,
+                to_shared=to_shared,
             )
-        if len(sides) == 2 and self.ranks is None and len(index) ** 2 <= self.matrix_size and not sides[0].attract:
-            loss = loss + contrast_both(*sides)
+            sides.append(side)
+        small = self.ranks is None and len(index) ** 2 <= self.matrix_size
+        if len(sides) == 2 and small and not (sides[0].attract or self.by_pairs):
+            loss = contrast_both(*sides)
         else:
-            loss = loss + sum(contrast(side) for side in sides)
+            rows = max(self.tile_rows, self.tile_size // (sides[0].views * len(sides[0].flat)))
+            loss = torch.stack([contrast(side, rows) for side in sides]).sum()
         if self.ranks is not None:
-            loss, d_temperature = self.ranks.sum(torch.stack([loss, d_temperature])) / self.ranks.size
-            gradient = self.ranks.sum(gradient)[:, own] if any(needed) else gradient
+            loss = self.ranks.sum(loss) / self.ranks.size
+            to_shared = {name: self.ranks.sum(value) / self.ranks.size for name, value in to_shared.items()}
+            gradient = None if gradient is None else self.ranks.sum(gradient)[:, own]
         if self.training:
             for side in sides:
                 side.commit()
-        if not any(needed):
-            return loss, None, None, None
-        d_z1, d_z2 = inputs.gradient(gradient)
-        return loss, d_z1, d_z2, d_temperature if needed[2] else None
+        if gradient is None:
+            return loss, None, None, *(None for _ in scalars)
+        return loss, *inputs.gradient(gradient), *to_shared.values()
+
+    def _prepare(self, z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None, ranks: Ranks | None) -> _Inputs:
+        """The batch, after everything has been found in order, on all ranks."""
+        problem: ValueError | None = None
+        try:
+            _check_shapes(z1, z2, index, labels)
+            low, high = (int(bound) for bound in torch.aminmax(index))
+            if low < 0 or high >= self.num_samples:
+                wrong = low if low < 0 else high
+                raise ValueError(f"sample index {wrong} is out of range: num_samples is {self.num_samples}")
+            dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
+            unit = torch.stack([z1.to(dtype), z2.to(dtype)])
+            norm = torch.linalg.vector_norm(unit, dim=2, keepdim=True)
+            # One sum tells in nearly all cases; it may overflow although every norm is finite.
+            if not math.isfinite(float(norm.sum())):
+                for name, length in zip(("z1", "z2"), norm, strict=True):
+                    if not bool(length.isfinite().all()):
+                        row = int((~length.isfinite()).nonzero()[0, 0])
+                        raise ValueError(
+                            f"{name} is not finite, or too large, for sample {int(index[row])}; no state was changed"
+                        )
+        except ValueError as error:
+            problem = error
+        if ranks is not None:
+            _agree(ranks, z1, problem, labels is not None)
+        if problem is not None:
+            raise problem
+        norm.clamp_(min=SMALLEST_NORM)
+        labels = None if labels is None else labels.to(z1.device)
+        return _Inputs(unit.div_(norm), norm, index.long().to(z1.device), labels)
 
 
-def _check_temperature(temperature: float) -> None:
-    # Beyond these float32 tells no candidates apart, or takes an anchor's own columns (`FILL`) for candidates.
-    if not 1e-6 <= temperature <= 1e4:
-        raise ValueError(f"temperature must lie between 1e-6 and 1e4, got {temperature}; no state was changed")
+@dataclass(frozen=True)
+class _Inputs:
+    """One batch, checked.
+
+    Attributes:
+        unit: both sets of embeddings with rows of unit length, [2, B, D], in float32 or wider.
+        norm: what they were divided by, [2, B, 1].
+        index: sample index, int64 [B], on the device of the embeddings.
+        labels: [B] on the same device, or None.
+    """
+
+    unit: Tensor
+    norm: Tensor
+    index: Tensor
+    labels: Tensor | None
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """Gradient with respect to the embeddings from that with respect to `unit`; overwrites its argument."""
+        along = (gradient * self.unit).sum(-1, keepdim=True)
+        return gradient.addcmul_(self.unit, along, value=-1).div_(self.norm)
+
+
+def _checked_scalar(name: str, value: Tensor) -> Tensor:
+    if not math.isfinite(float(value)) or (name == "temperature" and not 1e-6 <= float(value) <= 1e4):
+        raise ValueError(f"{name} is {float(value)}; no state was changed")
+    return value.detach()
+
+
+def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> None:
+    if z1.ndim != 2 or z1.shape != z2.shape or z1.numel() == 0:
+        raise ValueError(f"z1 and z2 must both be [B, D] and not empty; got {tuple(z1.shape)} and {tuple(z2.shape)}")
+    if not (z1.is_floating_point() and z2.is_floating_point()):
+        raise ValueError(f"z1 and z2 must be floating point; got {z1.dtype} and {z2.dtype}")
+    for name, value in (("index", index), ("labels", labels)):
+        if value is None:
+            continue
+        integers = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        if value.shape != z1.shape[:1] or not integers:
+            raise ValueError(
+                f"{name} must hold {len(z1)} integers, one per row; got {tuple(value.shape)} {value.dtype}"
+            )
+
+
+def _agree(ranks: Ranks, z: Tensor, problem: ValueError | None, labelled: bool) -> None:
+    """Tell the other ranks before any of them waits for a rank that has given up."""
+    shape = list(z.shape) if problem is None else [-1, -1]
+    found = ranks.gather(torch.tensor([[*shape, int(labelled)]], device=z.device)).tolist()
+    if problem is not None:
+        return
+    broken = [rank for rank, (size, _, _) in enumerate(found) if size < 0]
+    if broken:
+        raise ValueError(f"bad input on rank {broken[0]}; its own message says what; no state was changed")
+    if any(entry != found[0] for entry in found):
+        sizes = ", ".join(f"{size} x {dim}" for size, dim, _ in found)
+        raise ValueError(
+            f"every rank must hold a part of the batch of equal size (and labels, if any): got {sizes}; "
+            "drop the last, smaller batch or pad it"
+        )

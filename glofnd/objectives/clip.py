@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glofnd.detectors.base import Detector
+from glofnd.detectors import Detector
 from glofnd.objectives.base import LearnedTemperature, Objective
-from glofnd.objectives.contrast import Criterion
-from glofnd.objectives.infonce import CrossEntropy
+from glofnd.objectives.engine import Rows
+from glofnd.objectives.simclr import cross_entropy
 from glofnd.parameters import checked
 
 __all__ = ["CLIP"]
 
-_LARGEST_SCALE = 100.0
+LARGEST_SCALE = 100.0
 
 
 class CLIP(Objective):
@@ -36,16 +36,16 @@ class CLIP(Objective):
     def __init__(
         self, num_samples: int, temperature: LearnedTemperature = 0.07, detector: Detector | None = None
     ) -> None:
-        super().__init__(num_samples, temperature, detector)
+        super().__init__(num_samples, detector)
         self.logit_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
-    def current_temperature(self) -> Tensor:
+    def shared(self) -> dict[str, Tensor]:
         """tau, attached to `logit_scale`."""
-        return (-self.logit_scale).exp()
+        return {"temperature": (-self.logit_scale).exp()}
 
-    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
+    def values(self, rows: Rows) -> Tensor:
         """Cross entropy, half for each modality."""
-        return CrossEntropy(temperature, weight=0.5)
+        return cross_entropy(rows) / 2
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """`logit_scale` without weight decay; it follows the learning rate of the model."""
@@ -54,4 +54,4 @@ class CLIP(Objective):
     @torch.no_grad()
     def after_step(self) -> None:
         """Hold 1/tau at 100 or below."""
-        self.logit_scale.clamp_(max=math.log(_LARGEST_SCALE))
+        self.logit_scale.clamp_(max=math.log(LARGEST_SCALE))

@@ -8,19 +8,16 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from glofnd.detectors.base import Detector
-from glofnd.objectives.average import COLUMN, MovingAverage
+from glofnd.detectors import Detector
+from glofnd.objectives.averages import LOG_U, individual_temperatures, move_temperatures, moving_average
 from glofnd.objectives.base import LearnedTemperature, Objective, Rho, Temperature, TemperatureStep
-from glofnd.objectives.contrast import Criterion
-from glofnd.objectives.ratio import IndividualRatio, Ratio, SharedRatio
-from glofnd.objectives.temperatures import BatchTemperatures, TemperatureRule
+from glofnd.objectives.engine import Rows
 from glofnd.parameters import Range, checked
-from glofnd.state import SampleState
 
 __all__ = ["FastCLIPv1", "FastCLIPv2", "FastCLIPv3"]
 
-# Below this u counts as never seen, as published.
-FLOOR = 1e-35
+# Below FLOOR u counts as never seen; EPSILON guards the division by u. Both as published.
+FLOOR, EPSILON = 1e-35, 1e-14
 SMALLEST = 0.01
 SLOW_BELOW, SLOW_FACTOR = 0.03, 1 / 3
 
@@ -36,7 +33,7 @@ class FastCLIP(Objective):
 
     gamma is 1 at epoch 0 and falls along a cosine to `gamma_end` at epoch `gamma_epochs`; it is a schedule, so there is
     no argument `gamma`: `gamma_end=g, gamma_epochs=1` keeps it at g from epoch 1 on. A row with no negative left
-    contributes -s_ii / tau (times the same factor), leaves u alone and says nothing about the temperature.
+    contributes 0, leaves u alone and says nothing about the temperature.
     """
 
     modalities = ("image", "text")
@@ -44,16 +41,13 @@ class FastCLIP(Objective):
     def __init__(
         self,
         num_samples: int,
-        temperature: float,
         gamma_end: float,
         gamma_epochs: int,
         detector: Detector | None,
         columns: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(num_samples, temperature, detector)
-        self.initial, self.gamma_end, self.gamma_epochs = temperature, gamma_end, gamma_epochs
-        columns = {**COLUMN, **(columns or {})}
-        self.state = nn.ModuleDict({name: SampleState(num_samples, **columns) for name in self.modalities})
+        super().__init__(num_samples, detector, {**LOG_U, **(columns or {})})
+        self.gamma_end, self.gamma_epochs = gamma_end, gamma_epochs
 
     def gamma(self, epoch: int) -> float:
         """Weight of the new estimate in u."""
@@ -61,19 +55,12 @@ class FastCLIP(Objective):
             return self.gamma_end
         return self.gamma_end + (1 - self.gamma_end) * (1 + math.cos(math.pi * epoch / self.gamma_epochs)) / 2
 
-    def current_temperature(self) -> Tensor:
-        """tau."""
-        return torch.tensor(self.initial, dtype=torch.float64)
-
-    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
-        """The row loss with this batch's part of u."""
-        state = self.state[modality]
-        assert isinstance(state, SampleState)
-        return self.ratio(MovingAverage(state, index, self.gamma(epoch), FLOOR), state, index, temperature)
-
-    def ratio(self, average: MovingAverage, state: SampleState, index: Tensor, temperature: Tensor) -> Ratio:
-        """The row loss of this version."""
-        raise NotImplementedError
+    def ratio(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """h / stopgrad(u + 1e-14), and log stopgrad(u + 1e-14); both 0 in rows without negatives."""
+        log_h = rows.log_mean - rows.alignment / rows.temperature
+        log_u = moving_average(rows, log_h, self.gamma(rows.epoch), FLOOR)
+        guarded = torch.logaddexp(log_u, torch.full_like(log_u, math.log(EPSILON))).masked_fill(rows.empty, 0)
+        return (log_h - guarded).exp(), guarded
 
 
 class FastCLIPv1(FastCLIP):
@@ -93,17 +80,23 @@ class FastCLIPv1(FastCLIP):
         gamma_epochs: GammaEpochs = 18,
         detector: Detector | None = None,
     ) -> None:
-        super().__init__(num_samples, temperature, gamma_end, gamma_epochs, detector)
+        super().__init__(num_samples, gamma_end, gamma_epochs, detector)
+        self.tau = temperature
 
-    def ratio(self, average: MovingAverage, state: SampleState, index: Tensor, temperature: Tensor) -> Ratio:
+    def shared(self) -> dict[str, Tensor]:
+        """tau."""
+        return {"temperature": torch.tensor(self.tau, dtype=torch.float64)}
+
+    def values(self, rows: Rows) -> Tensor:
         """h / u."""
-        return Ratio(average, temperature)
+        return self.ratio(rows)[0]
 
 
 class FastCLIPv2(FastCLIP):
     """mean_i tau_i h_i / stopgrad(u_i + 1e-14), with one learned tau_i per image and one per text (iSogCLR).
 
-    They move by `TemperatureRule`, within [0.01, 1]. The defaults of rho and its step size are ours.
+    g_i = log(u_i + 1e-14) - sum_kept w (s - s_ii) / (n_i tau_i) + rho drives them (`move_temperatures`), within
+    [0.01, 1]. The defaults of rho and its step size are ours.
 
     Args:
         num_samples: pairs in the data set.
@@ -121,24 +114,33 @@ class FastCLIPv2(FastCLIP):
         temperature_lr: TemperatureStep = 0.01,
         detector: Detector | None = None,
     ) -> None:
-        self.rule = TemperatureRule(temperature_lr, rho, SMALLEST, 1.0)
-        super().__init__(num_samples, temperature, gamma_end, gamma_epochs, detector, self.rule.columns(temperature))
+        columns = individual_temperatures(temperature, SMALLEST, 1.0)
+        super().__init__(num_samples, gamma_end, gamma_epochs, detector, columns)
+        self.rule = (rho, temperature_lr, SMALLEST, 1.0)
 
-    def ratio(self, average: MovingAverage, state: SampleState, index: Tensor, temperature: Tensor) -> Ratio:
+    def shared(self) -> dict[str, Tensor]:
+        """Nothing: every image and text has its own temperature."""
+        return {}
+
+    def values(self, rows: Rows) -> Tensor:
         """tau_i h / u."""
-        return IndividualRatio(average, BatchTemperatures(self.rule, state, index))
+        (ratio, log_u), tau = self.ratio(rows), rows.temperature
+        move_temperatures(rows, log_u - ratio * (rows.mean - rows.alignment) / tau, *self.rule)
+        return tau * ratio
 
 
 class FastCLIPv3(FastCLIP):
-    """stopgrad(tau) C + rho tau + tau/2 mean_i (log u_image + log u_text), with a learned shared tau.
+    """stopgrad(tau) C + rho tau + tau/2 mean_i [log(u_image + 1e-14) + log(u_text + 1e-14)], with a learned shared tau.
 
-    The temperature is a parameter with its own learning rate (`parameter_groups`); `after_step` keeps it at 0.01 or
-    above and cuts the step just made to a third where it began at 0.03 or below, as a third of the learning rate would.
+    tau is a parameter with its own learning rate (`parameter_groups`); `after_step` keeps it at 0.01 or above and cuts
+    the step just made to a third where it began at 0.03 or below, as a third of the learning rate would.
 
     Args:
         num_samples: pairs in the data set.
         detector: who is a false negative; None keeps every negative.
     """
+
+    before: Tensor
 
     @checked
     def __init__(
@@ -151,30 +153,37 @@ class FastCLIPv3(FastCLIP):
         temperature_lr: TemperatureStep = 2e-4,
         detector: Detector | None = None,
     ) -> None:
-        super().__init__(num_samples, temperature, gamma_end, gamma_epochs, detector)
+        super().__init__(num_samples, gamma_end, gamma_epochs, detector)
         self.rho, self.temperature_lr = rho, temperature_lr
-        self.temperature = nn.Parameter(torch.tensor(float(temperature)))
-        self._before = self.temperature.detach().clone()
+        self.tau = nn.Parameter(torch.tensor(float(temperature)))
+        # tau before the optimiser's step.
+        self.register_buffer("before", torch.tensor(float(temperature)), persistent=False)
 
-    def current_temperature(self) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As in `Objective`."""
+        self.before = self.tau.detach().clone()
+        return super().forward(*args, **kwargs)
+
+    def shared(self) -> dict[str, Tensor]:
         """tau."""
-        self._before = self.temperature.detach().clone()
-        return self.temperature
+        return {"temperature": self.tau}
 
-    def ratio(self, average: MovingAverage, state: SampleState, index: Tensor, temperature: Tensor) -> Ratio:
+    def values(self, rows: Rows) -> Tensor:
         """stopgrad(tau) h / u + tau/2 log u."""
-        return SharedRatio(average, temperature)
+        ratio, log_u = self.ratio(rows)
+        return rows.temperature.detach() * ratio + rows.temperature * log_u / 2
 
-    def extra(self, temperature: Tensor) -> tuple[Tensor, Tensor]:
+    def regulariser(self) -> Tensor:
         """rho * tau."""
-        return self.rho * temperature, torch.full_like(temperature, self.rho)
+        return self.rho * self.tau
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The temperature with its own constant learning rate."""
-        return [{"params": [self.temperature], "lr": self.temperature_lr, "weight_decay": 0.0, "scheduled": False}]
+        """tau with its own constant learning rate."""
+        return [{"params": [self.tau], "lr": self.temperature_lr, "weight_decay": 0.0, "scheduled": False}]
 
     @torch.no_grad()
     def after_step(self) -> None:
         """A third of the step at small temperatures, and a floor under the temperature."""
-        factor = torch.where(self._before <= SLOW_BELOW, SLOW_FACTOR, 1.0)
-        self.temperature.copy_((self._before + factor * (self.temperature - self._before)).clamp_min(SMALLEST))
+        factor = torch.where(self.before <= SLOW_BELOW, SLOW_FACTOR, 1.0)
+        self.tau.copy_((self.before + factor * (self.tau - self.before)).clamp_min(SMALLEST))
+        self.before = self.tau.detach().clone()

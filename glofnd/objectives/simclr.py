@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Detector
+from glofnd.detectors import Detector
 from glofnd.objectives.base import Objective, Temperature
-from glofnd.objectives.contrast import Criterion
-from glofnd.objectives.infonce import CrossEntropy
+from glofnd.objectives.engine import Rows
 from glofnd.parameters import checked
 
-__all__ = ["SimCLR"]
+__all__ = ["SimCLR", "cross_entropy"]
 
 
 class SimCLR(Objective):
     """sum over views k of mean_i { log[ e^{p/tau} + (2(B-1)/n_k) sum_{kept} e^{s/tau} ] - p/tau }.
 
-    p is the similarity of the sample's two views; negatives are both views of all other samples of the batch.
+    p is the similarity of the sample's two views; negatives are both views of all other samples of the batch. Without a
+    detector this is twice the NT-Xent loss.
 
     Args:
         num_samples: samples in the data set.
@@ -26,13 +28,25 @@ class SimCLR(Objective):
 
     @checked
     def __init__(self, num_samples: int, temperature: Temperature = 0.1, detector: Detector | None = None) -> None:
-        super().__init__(num_samples, temperature, detector)
-        self.temperature = temperature
+        super().__init__(num_samples, detector)
+        self.tau = temperature
 
-    def current_temperature(self) -> Tensor:
+    def shared(self) -> dict[str, Tensor]:
         """tau."""
-        return torch.tensor(self.temperature, dtype=torch.float64)
+        return {"temperature": torch.tensor(self.tau, dtype=torch.float64)}
 
-    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
+    def values(self, rows: Rows) -> Tensor:
         """Cross entropy, once per view."""
-        return CrossEntropy(temperature, weight=1.0)
+        return cross_entropy(rows)
+
+
+def cross_entropy(rows: Rows) -> Tensor:
+    """log[ e^{p/tau} + (n / kept) sum_kept e^{s/tau} ] - alignment / tau, of each row.
+
+    n is the number of negatives before dropping, so the sum keeps its size however many were dropped. As softplus of
+    (log of the sum) - p/tau, since log[...] - p/tau of an easy row is a small difference of large numbers.
+    """
+    rest = rows.log_mean + math.log(max(rows.negatives, 1))
+    # Exact up to float64 where torch's own threshold of 20 is not.
+    hardness = torch.nn.functional.softplus(rest - rows.positive / rows.temperature, threshold=40)
+    return hardness - rows.gain / rows.temperature

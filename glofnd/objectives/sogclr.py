@@ -1,18 +1,21 @@
-"""SogCLR (Yuan et al., ICML 2022, arXiv 2202.12387): the contrastive sum over the whole data set, in small batches."""
+"""SogCLR (Yuan et al., ICML 2022, arXiv 2202.12387): the contrastive sum over the whole data set, in small batches;
+iSogCLR (Qiu et al., ICML 2023, arXiv 2305.11965): the same with one learned temperature per sample.
+"""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Detector
-from glofnd.objectives.average import COLUMN, AveragedLoss, MovingAverage
-from glofnd.objectives.base import Gamma, Objective, Temperature
-from glofnd.objectives.contrast import Criterion, Rows, Terms
-from glofnd.parameters import checked
-from glofnd.state import SampleState
+from glofnd.detectors import Detector
+from glofnd.objectives.averages import LOG_U, individual_temperatures, move_temperatures, moving_average, reported
+from glofnd.objectives.base import Gamma, Objective, Rho, Temperature, TemperatureStep
+from glofnd.objectives.engine import Rows
+from glofnd.parameters import Range, checked
 
-__all__ = ["GlobalContrast", "SogCLR"]
+__all__ = ["ISogCLR", "SogCLR"]
 
 
 class SogCLR(Objective):
@@ -31,40 +34,55 @@ class SogCLR(Objective):
     def __init__(
         self, num_samples: int, temperature: Temperature = 0.1, gamma: Gamma = 0.9, detector: Detector | None = None
     ) -> None:
-        super().__init__(num_samples, temperature, detector)
-        self.temperature, self.gamma = temperature, gamma
-        self.state = SampleState(num_samples, **COLUMN)
+        super().__init__(num_samples, detector, LOG_U)
+        self.tau, self.gamma = temperature, gamma
 
-    @property
-    def u(self) -> Tensor:
-        """The moving averages, [num_samples]; 0 for a sample not seen yet."""
-        return self.state.whole("log_u").exp()
-
-    def current_temperature(self) -> Tensor:
+    def shared(self) -> dict[str, Tensor]:
         """tau."""
-        return torch.tensor(self.temperature, dtype=torch.float64)
+        return {"temperature": torch.tensor(self.tau, dtype=torch.float64)}
 
-    def criterion(self, modality: str, index: Tensor, epoch: int, temperature: Tensor) -> Criterion:
-        """The row loss with this batch's part of u."""
-        return GlobalContrast(MovingAverage(self.state, index, self.gamma), temperature)
+    def values(self, rows: Rows) -> Tensor:
+        """-p + sum w s / n. Its gradient, w / n for each s, is that of tau G / stopgrad(u)."""
+        log_u = moving_average(rows, rows.log_mean, self.gamma)
+        ratio = (rows.log_mean - log_u).exp()
+        return reported(ratio * rows.mean, rows.temperature.detach() * ratio) - rows.alignment
 
 
-class GlobalContrast(AveragedLoss):
-    """-alignment + sum_kept stopgrad(e^{s/tau} / u) s / kept.
+class ISogCLR(Objective):
+    """SogCLR with temperatures tau_i that minimise tau_i * (log u_i + rho): a sample in a dense neighbourhood gets a
+    high one and keeps its neighbours, a rare one a low one.
 
-    Where tau_i is learned, log u_i - sum_kept w s / (n_i tau_i) drives it.
+    g_i = mean over views of [ log u_k - sum_kept w s / (n_k tau_i) ] + rho drives them (`move_temperatures`); the loss
+    of the batch uses the temperatures from before it.
+
+    Args:
+        num_samples: samples in the data set.
+        detector: who is a false negative; None keeps every negative.
     """
 
-    def terms(self, rows: slice, statistics: Rows) -> Terms:
-        """Value and derivatives."""
-        log_mean = statistics.log_sum - statistics.kept.clamp_min(1).log()
-        log_u = self.average.update(rows, log_mean, statistics.empty)
-        ratio = statistics.where_kept((log_mean - log_u).exp())
-        mean, tau = statistics.mean(), self.temperature(rows)
-        if self.learned is not None:
-            self.learned.update(rows, log_u - ratio * mean / tau, statistics.empty)
-        return Terms(
-            value=ratio * mean - statistics.alignment,
-            d_log_sum=ratio * tau,
-            d_alignment=torch.full_like(ratio, -1),
-        )
+    @checked
+    def __init__(
+        self,
+        num_samples: int,
+        temperature: Annotated[float, Range(ge=1e-6, le=1e4), "initial temperature of every sample"] = 0.1,
+        gamma: Gamma = 0.9,
+        rho: Rho = 0.3,
+        temperature_lr: TemperatureStep = 0.01,
+        temperature_min: Annotated[float, Range(ge=1e-6, le=1e4), "smallest temperature"] = 0.05,
+        temperature_max: Annotated[float, Range(ge=1e-6, le=1e4), "largest temperature"] = 0.7,
+        detector: Detector | None = None,
+    ) -> None:
+        columns = individual_temperatures(temperature, temperature_min, temperature_max)
+        super().__init__(num_samples, detector, {**LOG_U, **columns})
+        self.gamma, self.rule = gamma, (rho, temperature_lr, temperature_min, temperature_max)
+
+    def shared(self) -> dict[str, Tensor]:
+        """Nothing: every sample has its own temperature."""
+        return {}
+
+    def values(self, rows: Rows) -> Tensor:
+        """As in SogCLR."""
+        log_u, tau = moving_average(rows, rows.log_mean, self.gamma), rows.temperature
+        ratio = (rows.log_mean - log_u).exp()
+        move_temperatures(rows, log_u - ratio * rows.mean / tau, *self.rule)
+        return reported(ratio * rows.mean, tau * ratio) - rows.alignment

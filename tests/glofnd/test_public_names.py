@@ -1,21 +1,16 @@
 import subprocess
 import sys
 
+import pytest
+
 import glofnd
 
 
-def test_every_public_name_can_be_imported():
-    for name in glofnd.__all__:
-        assert getattr(glofnd, name) is not None
-
-
-def test_an_unknown_name():
-    try:
+def test_the_classes_are_listed_and_importable():
+    assert {"GloFND", "SogCLR", "SigLIP"} <= set(dir(glofnd))
+    assert all(getattr(glofnd, name) is not None for name in glofnd.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):
         _ = glofnd.Nonsense
-    except AttributeError as error:
-        assert "has no attribute 'Nonsense'" in str(error)
-    else:
-        raise AssertionError("no error")
 
 
 def test_the_method_needs_torch_alone():
