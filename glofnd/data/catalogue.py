@@ -1,4 +1,4 @@
-"""What can be fetched and sharded: sources and data sets.
+"""What can be fetched and sharded.
 
 A data set's options are declared in the signature of its builder (`glofnd.parameters`). A new data set is one file and
 one entry here (docs/add-a-dataset.md); docs/datasets.md lists what stands here.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from glofnd.data.datasets.captions import coco_captions, flickr30k
 from glofnd.data.datasets.cifar import cifar10, cifar100
@@ -20,14 +19,7 @@ from glofnd.data.datasets.glyphs import SPLITS as GLYPH_SPLITS
 from glofnd.data.datasets.glyphs import glyphs
 from glofnd.data.datasets.grey import digits, fashion_mnist, mnist
 from glofnd.data.datasets.tars import cc3m, webdataset
-from glofnd.data.datasets.torchvision_sets import (
-    caltech101,
-    dtd,
-    flowers102,
-    food101,
-    oxford_pets,
-    stanford_cars,
-)
+from glofnd.data.datasets.torchvision_sets import caltech101, dtd, flowers102, food101, oxford_pets, stanford_cars
 from glofnd.data.emoji_groups import GROUPS
 from glofnd.data.sources.archives import fetcher
 from glofnd.data.sources.emoji import fetch as fetch_emoji
@@ -35,31 +27,23 @@ from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
 from glofnd.data.sources.installed import fetch_digits, fetch_mnist
 from glofnd.data.sources.typefaces import fetch as fetch_typefaces
 from glofnd.data.split import Split
-from glofnd.parameters import REQUIRED, Parameter, parameters
+from glofnd.parameters import REQUIRED, parameters
 
-__all__ = ["DATASETS", "SOURCES", "Dataset", "Source", "configured", "problems", "resolved"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something that is fetched once into `{raw}/{source}`.
-
-    `fetch(out)` leaves verified files in `out` and returns what `source.json` states about them besides their
-    checksums; `files`, their paths below `out`, is required.
-    """
-
-    fetch: Callable[[Path], dict[str, Any]]
-    licence: str
-    homepage: str
+__all__ = ["DATASETS", "Dataset", "configured", "problems", "resolved", "sources"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set made from a source (`None`: the user's own files, below its option `path`).
+    """A data set and where it comes from.
 
     Attributes:
         build: `build(split=, path=, **options) -> Split`; its described parameters are the data set's options, and
             `path` is the folder of the source, or of the user's own files.
+        source: what it is made from, fetched once into `{raw}/{source}`; None: the user's own files, in `path`.
+        licence: of the source.
+        homepage: of the source.
+        fetch: `fetch(out)` leaves verified files in `out` and returns what `source.json` states about them besides
+            their checksums; `files`, their paths below `out`, is required.
         label: field that says what a picture shows: the default truth for false negatives and for a linear probe.
         labels: all label fields.
         class_names: field whose names make zero-shot prompts, with the templates of the file `templates`.
@@ -72,6 +56,8 @@ class Dataset:
     build: Callable[..., Split]
     source: str | None
     licence: str
+    homepage: str = ""
+    fetch: Callable[[Path], dict[str, Any]] | None = None
     splits: tuple[str, ...] = ("train", "test")
     labels: tuple[str, ...] = ("label",)
     label: str = "label"
@@ -83,65 +69,8 @@ class Dataset:
     download: int = 0
     obtain: str = ""
 
-    @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
-        """The options as JSON-schema fragments with their defaults."""
-        return {name: _schema(option, self.obtain) for name, option in parameters(self.build).items()}
-
-
-_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null"}
-
-
-def _schema(option: Parameter, obtain: str) -> dict[str, Any]:
-    members = get_args(option.type) if get_origin(option.type) in (Union, UnionType) else (option.type,)
-    found: dict[str, Any] = {"default": option.default}
-    if option.choices:
-        found |= {"type": "string", "enum": list(option.choices)}
-    elif get_origin(option.type) is list:
-        (item,) = get_args(option.type)
-        one = {"enum": list(get_args(item))} if get_origin(item) is Literal else {}
-        found |= {"type": "array", "items": {"type": "string", **one}, "uniqueItems": True}
-    else:
-        kinds = [_TYPES[member] for member in members]
-        found["type"] = kinds[0] if len(kinds) == 1 else kinds
-    if option.range is not None:
-        keys = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
-        found |= {key: bound for name, key in keys.items() if (bound := getattr(option.range, name)) is not None}
-    if option.default is REQUIRED:
-        found |= {"default": "", "minLength": 1, "description": obtain}
-    return found
-
 
 _RESEARCH = "non-commercial research"
-
-SOURCES: dict[str, Source] = {
-    "fashion-mnist": Source(fetch_fashion_mnist, "MIT", "https://github.com/zalandoresearch/fashion-mnist"),
-    "digits": Source(
-        fetch_digits,
-        "CC-BY-4.0",
-        "https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
-    ),
-    "mnist": Source(fetch_mnist, "CC-BY-SA-3.0", "http://yann.lecun.com/exdb/mnist/"),
-    "emoji": Source(
-        fetch_emoji,
-        "Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor, see ATTRIBUTION.md)",
-        "https://icon-sets.iconify.design/",
-    ),
-    "typefaces": Source(
-        fetch_typefaces, "OFL-1.1, Apache-2.0, UFL-1.0 (by family, see `licences`)", "https://fontsource.org/"
-    ),
-    "cifar10": Source(fetcher("cifar10"), "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "cifar100": Source(fetcher("cifar100"), "none stated", "https://www.cs.toronto.edu/~kriz/cifar.html"),
-    "food101": Source(
-        fetcher("food101"),
-        f"{_RESEARCH} (pictures of Foodspotting's users)",
-        "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
-    ),
-    "dtd": Source(fetcher("dtd"), _RESEARCH, "https://www.robots.ox.ac.uk/~vgg/data/dtd/"),
-    "oxford-pets": Source(fetcher("oxford-pets"), "CC-BY-SA-4.0", "https://www.robots.ox.ac.uk/~vgg/data/pets/"),
-    "flowers102": Source(fetcher("flowers102"), "none stated", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"),
-    "caltech101": Source(fetcher("caltech101"), "CC-BY-4.0", "https://data.caltech.edu/records/mzrjq-6wc02"),
-}
 
 _IMAGENET = (
     "ImageNet needs a login: get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from "
@@ -193,6 +122,8 @@ DATASETS: dict[str, Dataset] = {
         build=fashion_mnist,
         source="fashion-mnist",
         licence="MIT",
+        homepage="https://github.com/zalandoresearch/fashion-mnist",
+        fetch=fetch_fashion_mnist,
         templates="clothing",
         samples={"train": 60000, "test": 10000},
         download=30_878_645,
@@ -201,6 +132,8 @@ DATASETS: dict[str, Dataset] = {
         build=digits,
         source="digits",
         licence="CC-BY-4.0",
+        homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+        fetch=fetch_digits,
         templates="digits",
         samples={"train": 1437, "test": 360},
     ),
@@ -208,6 +141,8 @@ DATASETS: dict[str, Dataset] = {
         build=mnist,
         source="mnist",
         licence="CC-BY-SA-3.0",
+        homepage="http://yann.lecun.com/exdb/mnist/",
+        fetch=fetch_mnist,
         templates="digits",
         samples={"train": 4000, "test": 1000},
     ),
@@ -216,7 +151,9 @@ DATASETS: dict[str, Dataset] = {
         source="emoji",
         splits=("train", "test-concepts", "test-vendor"),
         labels=("concept", "subgroup", "group", "vendor"),
-        licence="Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor)",
+        licence="Apache-2.0, CC-BY-4.0, CC-BY-SA-4.0, MIT (by vendor, see ATTRIBUTION.md)",
+        homepage="https://icon-sets.iconify.design/",
+        fetch=fetch_emoji,
         label="concept",
         class_names="concept",
         captions=True,
@@ -228,7 +165,9 @@ DATASETS: dict[str, Dataset] = {
         source="typefaces",
         splits=GLYPH_SPLITS,
         labels=("label", "name", "base", "family", "kind"),
-        licence="OFL-1.1, Apache-2.0, UFL-1.0 (by family)",
+        licence="OFL-1.1, Apache-2.0, UFL-1.0 (by family, see `licences`)",
+        homepage="https://fontsource.org/",
+        fetch=fetch_typefaces,
         class_names="name",
         captions=True,
         samples={"train": 7252, "test-fonts": 2609, "new-characters": 1570, "test-characters": 567},
@@ -247,6 +186,8 @@ DATASETS: dict[str, Dataset] = {
         build=cifar10,
         source="cifar10",
         licence="none stated",
+        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+        fetch=fetcher("cifar10"),
         templates="cifar",
         samples={"train": 50000, "test": 10000},
         download=170_052_171,
@@ -256,6 +197,8 @@ DATASETS: dict[str, Dataset] = {
         source="cifar100",
         labels=("label", "superclass"),
         licence="none stated",
+        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+        fetch=fetcher("cifar100"),
         templates="cifar",
         samples={"train": 50000, "test": 10000},
         download=168_513_733,
@@ -263,7 +206,9 @@ DATASETS: dict[str, Dataset] = {
     "food101": Dataset(
         build=food101,
         source="food101",
-        licence=_RESEARCH,
+        licence=f"{_RESEARCH} (pictures of Foodspotting's users)",
+        homepage="https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+        fetch=fetcher("food101"),
         templates="food101",
         samples={"train": 75750, "test": 25250},
         download=4_996_278_331,
@@ -281,6 +226,8 @@ DATASETS: dict[str, Dataset] = {
         build=dtd,
         source="dtd",
         licence=_RESEARCH,
+        homepage="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
+        fetch=fetcher("dtd"),
         templates="dtd",
         samples={"train": 3760, "test": 1880},
         download=625_239_812,
@@ -290,6 +237,8 @@ DATASETS: dict[str, Dataset] = {
         source="oxford-pets",
         labels=("label", "species"),
         licence="CC-BY-SA-4.0",
+        homepage="https://www.robots.ox.ac.uk/~vgg/data/pets/",
+        fetch=fetcher("oxford-pets"),
         metric="mean-per-class",
         templates="oxford-pets",
         samples={"train": 3680, "test": 3669},
@@ -299,6 +248,8 @@ DATASETS: dict[str, Dataset] = {
         build=caltech101,
         source="caltech101",
         licence="CC-BY-4.0",
+        homepage="https://data.caltech.edu/records/mzrjq-6wc02",
+        fetch=fetcher("caltech101"),
         metric="mean-per-class",
         templates="caltech101",
         samples={"train": 6942, "test": 1735},
@@ -308,6 +259,8 @@ DATASETS: dict[str, Dataset] = {
         build=flowers102,
         source="flowers102",
         licence="none stated",
+        homepage="https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+        fetch=fetcher("flowers102"),
         metric="mean-per-class",
         templates="flowers102",
         samples={"train": 2040, "test": 6149},
@@ -351,6 +304,11 @@ DATASETS: dict[str, Dataset] = {
         obtain="name the folder of your own tars as `path`",
     ),
 }
+
+
+def sources() -> dict[str, Dataset]:
+    """Everything that can be fetched, by the name of the source."""
+    return {entry.source: entry for entry in DATASETS.values() if entry.source}
 
 
 def configured(entry: Dataset, block: dict[str, Any]) -> Dataset:

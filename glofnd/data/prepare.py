@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.catalogue import SOURCES, Dataset, resolved
+from glofnd.data.catalogue import Dataset, resolved, sources
 from glofnd.files import read_json, sha256, write_json
 from glofnd.parameters import REQUIRED
 from glofnd.progress import progress
@@ -29,10 +29,10 @@ def fetch(source: str, out: Path) -> None:
     Raises:
         OSError: it cannot be fetched, or `out` cannot be written.
     """
-    entry = SOURCES[source]
+    entry = sources()[source]
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
-    stated = entry.fetch(out)
+    stated = entry.fetch(out) if entry.fetch else {}
     files = {file: sha256(out / file) for file in _reported(stated.pop("files"), f"checksums of {source}")}
     description = {"source": source, "licence": entry.licence, "homepage": entry.homepage, **stated, "sha256": files}
     write_json(out / "source.json", description)

@@ -143,19 +143,14 @@ def _coco(path: Path, images: Path) -> Captioned:
 
 
 def _tokens(path: Path, listing: Path, images: Path) -> Captioned:
-    """Flickr30k's own `results_20130124.token` (`<file>#<n> TAB <caption>`), for the pictures of a list."""
-    wanted = {Path(name).stem for name in listing.read_text(encoding="utf-8").split()}
-    texts: dict[str, list[object]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        name, tab, caption = line.partition("\t")
-        file, mark, _ = name.rpartition("#")
-        if not tab or not mark:
-            raise ValueError(f"{path}: line {number}: {line[:60]!r} is not `<file>#<number> TAB <caption>`")
-        if Path(file).stem in wanted:
-            texts.setdefault(file, []).append(caption)
-    if missing := sorted(wanted - {Path(file).stem for file in texts}):
+    """Flickr30k's own `results_20130124.token`, for the pictures of a list."""
+    from torchvision.datasets import Flickr30k
+
+    captions = {Path(name).stem: (name, lines) for name, lines in Flickr30k(images, str(path)).annotations.items()}
+    wanted = [Path(name).stem for name in listing.read_text(encoding="utf-8").split()]
+    if missing := [name for name in wanted if name not in captions]:
         raise ValueError(f"{path}: has no captions of {missing[0]!r}, which {listing.name} lists")
-    return [(_safe(images, file, path), lines) for file, lines in texts.items()]
+    return [(_safe(images, captions[name][0], path), captions[name][1]) for name in wanted]
 
 
 CaptionsPerPicture = Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"]

@@ -5,6 +5,7 @@ torchvision reads the Python version, which is a pickle, and gives no superclass
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -52,40 +53,39 @@ def _split(files: list[Path], classes: dict[str, list[str]], image_size: int, si
     )
 
 
-def _inside(path: str | None, folder: str) -> Path:
-    root = Path(path or "")
-    return root / folder if (root / folder).is_dir() else root
+def _inside(path: Path, folder: str) -> Path:
+    return path / folder if (path / folder).is_dir() else path
 
 
-@checked
-def cifar10(
-    split: str,
-    path: OwnCopy = None,
-    image_size: ImageSize = 32,
-    shards: Shards = 8,
-    split_seed: SplitSeed = 0,
-    train_samples: Samples = None,
-    test_samples: Samples = None,
-) -> Split:
-    """Ten classes; `cifar-10-batches-bin/data_batch_1.bin ...`, `test_batch.bin`, `batches.meta.txt`."""
-    root, size = _inside(path, "cifar-10-batches-bin"), train_samples if split == "train" else test_samples
+def _builder(read: Callable[[Path, str], tuple[list[Path], dict[str, list[str]]]]) -> Callable[..., Split]:
+    """A builder; `read` gives the files of a split, and the names of its label fields."""
+
+    @checked
+    def build(
+        split: str,
+        path: OwnCopy = None,
+        image_size: ImageSize = 32,
+        shards: Shards = 8,
+        split_seed: SplitSeed = 0,
+        train_samples: Samples = None,
+        test_samples: Samples = None,
+    ) -> Split:
+        files, classes = read(Path(path or ""), split)
+        size = train_samples if split == "train" else test_samples
+        return _split(files, classes, image_size, size, split_seed)
+
+    return build
+
+
+def _cifar10(path: Path, split: str) -> tuple[list[Path], dict[str, list[str]]]:
+    root = _inside(path, "cifar-10-batches-bin")
     files = [f"data_batch_{number}.bin" for number in range(1, 6)] if split == "train" else ["test_batch.bin"]
-    classes = {"label": read_names(root / "batches.meta.txt")}
-    return _split([root / file for file in files], classes, image_size, size, split_seed)
+    return [root / file for file in files], {"label": read_names(root / "batches.meta.txt")}
 
 
-@checked
-def cifar100(
-    split: str,
-    path: OwnCopy = None,
-    image_size: ImageSize = 32,
-    shards: Shards = 8,
-    split_seed: SplitSeed = 0,
-    train_samples: Samples = None,
-    test_samples: Samples = None,
-) -> Split:
-    """A hundred classes in twenty superclasses; `cifar-100-binary/{train,test}.bin` and the two files of names."""
-    root, size = _inside(path, "cifar-100-binary"), train_samples if split == "train" else test_samples
-    fields = {"superclass": "coarse", "label": "fine"}
-    classes = {field: read_names(root / f"{name}_label_names.txt") for field, name in fields.items()}
-    return _split([root / f"{split}.bin"], classes, image_size, size, split_seed)
+def _cifar100(path: Path, split: str) -> tuple[list[Path], dict[str, list[str]]]:
+    root, fields = _inside(path, "cifar-100-binary"), {"superclass": "coarse", "label": "fine"}
+    return [root / f"{split}.bin"], {f: read_names(root / f"{name}_label_names.txt") for f, name in fields.items()}
+
+
+cifar10, cifar100 = _builder(_cifar10), _builder(_cifar100)

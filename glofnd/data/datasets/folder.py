@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -26,9 +27,6 @@ from glofnd.parameters import Range, checked
 __all__ = ["IMAGENET100", "folder", "foreign", "imagenet100", "tell_aside"]
 
 IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
-
-TrainFolder = Annotated[str, "folder of the training split below `path`; the same as `test` divides it"]
-TestFolder = Annotated[str, "folder of the test split below `path`"]
 
 
 def foreign(name: str) -> bool:
@@ -94,77 +92,58 @@ def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[Path], list[int
     return [Path(path) for path, _ in found], [label for _, label in found]
 
 
-@checked
-def folder(
-    split: str,
-    path: OwnFolder,
-    image_size: ImageSize = 32,
-    shards: Shards = 8,
-    split_seed: SplitSeed = 0,
-    encoding: Encoding = "png",
-    bad_samples: BadSamplesPolicy = "fail",
-    max_skipped: MaxSkipped = 0.01,
-    train_samples: Samples = None,
-    test_samples: Samples = None,
-    train: TrainFolder = "train",
-    test: TestFolder = "val",
-    class_list: ClassList = None,
-    test_share: Annotated[float, Range(gt=0, lt=1), "share that is the test set where both are one folder"] = 0.2,
-) -> Split:
-    """One split of `path/<train or test>/<class>/*.jpg`; a folder without folders has no classes and no labels.
+def _builder(
+    image_size: int, shards: int, encoding: Literal["png", "jpg"], usual_classes: str | None
+) -> Callable[..., Split]:
+    """A builder with these defaults."""
+    size, number, kind = image_size, shards, encoding
 
-    Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
+    @checked
+    def build(
+        split: str,
+        path: OwnFolder,
+        image_size: ImageSize = size,
+        shards: Shards = number,
+        split_seed: SplitSeed = 0,
+        encoding: Encoding = kind,
+        bad_samples: BadSamplesPolicy = "fail",
+        max_skipped: MaxSkipped = 0.01,
+        train_samples: Samples = None,
+        test_samples: Samples = None,
+        train: Annotated[str, "folder of the training split below `path`; the same as `test` divides it"] = "train",
+        test: Annotated[str, "folder of the test split below `path`"] = "val",
+        class_list: ClassList = None,
+        test_share: Annotated[float, Range(gt=0, lt=1), "share that is the test set where both are one folder"] = 0.2,
+    ) -> Split:
+        root = Path(path) / (train if split == "train" else test)
+        if not root.is_dir():
+            there = ", ".join(_class_folders(Path(path))) if Path(path).is_dir() else ""
+            raise ValueError(
+                f"{root}: no such folder; set `path` and `{split}`{f'; {path} has {there}' if there else ''}"
+            )
+        classes = _classes(Path(path), train, root, class_list or usual_classes)
+        paths, labels = _pictures(root, classes)
+        if train == test:
+            size = test_samples or round(test_share * len(labels))
+            chosen = drawn(labels, split, train_samples, size, split_seed)
+        else:
+            chosen = subset(labels, train_samples if split == "train" else test_samples, split_seed)
+        without = np.setdiff1d(np.arange(len(classes)), np.asarray(labels)[chosen])
+        if len(without):
+            names = ", ".join(list(classes.values())[number] for number in without[:3])
+            print(f"{root}: {split} has no picture of {len(without)} of {len(classes)} classes: {names}")
+        fields, names_of = ({"label": labels}, {"label": list(classes.values())}) if classes else ({}, {})
+        return picture_split(
+            paths, fields, names_of, chosen, image_size, encoding, BadSamples(bad_samples, max_skipped)
+        )
 
-    Raises:
-        ValueError: a folder or class is missing or empty.
-    """
-    root = Path(path) / (train if split == "train" else test)
-    if not root.is_dir():
-        there = ", ".join(_class_folders(Path(path))) if Path(path).is_dir() else ""
-        raise ValueError(f"{root}: no such folder; set `path` and `{split}`{f'; {path} has {there}' if there else ''}")
-    classes = _classes(Path(path), train, root, class_list)
-    paths, labels = _pictures(root, classes)
-    if train == test:
-        size = test_samples or round(test_share * len(labels))
-        chosen = drawn(labels, split, train_samples, size, split_seed)
-    else:
-        chosen = subset(labels, train_samples if split == "train" else test_samples, split_seed)
-    without = np.setdiff1d(np.arange(len(classes)), np.asarray(labels)[chosen])
-    if len(without):
-        names = ", ".join(list(classes.values())[number] for number in without[:3])
-        print(f"{root}: {split} has no picture of {len(without)} of {len(classes)} classes: {names}")
-    fields, names_of = ({"label": labels}, {"label": list(classes.values())}) if classes else ({}, {})
-    return picture_split(paths, fields, names_of, chosen, image_size, encoding, BadSamples(bad_samples, max_skipped))
+    return build
 
 
-@checked
-def imagenet100(
-    split: str,
-    path: OwnFolder,
-    image_size: ImageSize = 256,
-    shards: Shards = 64,
-    split_seed: SplitSeed = 0,
-    encoding: Encoding = "jpg",
-    bad_samples: BadSamplesPolicy = "fail",
-    max_skipped: MaxSkipped = 0.01,
-    train_samples: Samples = None,
-    test_samples: Samples = None,
-    train: TrainFolder = "train",
-    test: TestFolder = "val",
-    class_list: ClassList = None,
-) -> Split:
-    """The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""
-    return folder(
-        split,
-        path,
-        image_size=image_size,
-        split_seed=split_seed,
-        encoding=encoding,
-        bad_samples=bad_samples,
-        max_skipped=max_skipped,
-        train_samples=train_samples,
-        test_samples=test_samples,
-        train=train,
-        test=test,
-        class_list=class_list or str(IMAGENET100),
-    )
+folder = _builder(32, 8, "png", None)
+"""`path/<train or test>/<class>/*.jpg`; a folder without folders has no classes and no labels.
+
+Where `train` and `test` name the same folder, a stratified `test_share` of its pictures is the test set.
+"""
+imagenet100 = _builder(256, 64, "jpg", str(IMAGENET100))
+"""The pictures of a hundred classes of ImageNet (Russakovsky et al. 2015), by default Tian et al.'s (2020)."""

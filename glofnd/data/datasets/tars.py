@@ -10,11 +10,11 @@ import json
 import re
 import tarfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from glofnd.data.class_names import numbers_of, read_names
 from glofnd.data.datasets.captions import caption_field, checked_captions
@@ -201,18 +201,16 @@ def _tars(root: Path, pattern: str, split: str) -> list[Path]:
     return tars
 
 
-def _build(
+def _read(
     root: Path,
-    split: str,
     pattern: str,
+    split: str,
     label_from: str | None,
     captions_from: str | None,
     names: list[str],
-    image_size: int,
-    encoding: str,
     bad: BadSamples,
-) -> Split:
-    """One split: the tars that `pattern` matches, by name, and the samples of each in its order.
+) -> tuple[_Pictures, list[int], list[list[str]]]:
+    """Pictures, classes and captions of the tars that `pattern` matches, by name, and the samples of each in its order.
 
     Raises:
         ValueError: naming tar and sample, for whatever is missing or malformed and not to be left out.
@@ -234,74 +232,67 @@ def _build(
             labels.append(label)
             captions.append(lines)
     tell_aside(root, aside)
-    all_names: dict[str, list[str]] = {}
-    fields: dict[str, list[int]] = {}
-    if label_from:
-        all_names["label"], fields["label"] = names, labels
-    if captions_from:
-        all_names["caption"], fields["caption"] = caption_field(captions)
-    return Split(
-        classes=all_names,
-        labels=fields,
-        payloads=pictures,
-        encode=partial(_square, image_size, encoding),
-        channels=3,
-        captions=captions if captions_from else None,
-        extension=encoding,
-        bad_samples=bad,
-    )
+    return pictures, labels, captions
 
 
-@checked
-def webdataset(
-    split: str,
-    path: OwnFolder,
-    image_size: ImageSize = 32,
-    shards: Shards = 8,
-    split_seed: SplitSeed = 0,
-    encoding: Encoding = "png",
-    bad_samples: BadSamplesPolicy = "fail",
-    max_skipped: MaxSkipped = 0.01,
-    train: Annotated[str, "pattern of the training tars below `path`"] = "train/*.tar",
-    test: Annotated[str, "pattern of the test tars below `path`"] = "test/*.tar",
-    label_from: Annotated[str | None, "where a sample's class is: cls, txt or json.KEY; null: it has none"] = "cls",
-    captions_from: Annotated[str | None, "where its captions are: txt or json.KEY; null: it has none"] = None,
-    class_list: Annotated[str | None, "file with a class name a line; null: `path`/classnames.txt"] = None,
-) -> Split:
-    """Tars of pictures with a class (its name, or its number in the class list), captions, or both."""
-    if not label_from and not captions_from:
-        raise ValueError("neither label_from nor captions_from is set; a sample needs a class or captions")
-    listed = Path(class_list) if class_list else Path(path) / "classnames.txt"
-    if label_from and not listed.is_file():
-        raise ValueError(f"{listed}: missing; write a class name a line, in the order of the numbers")
-    return _build(
-        Path(path),
-        split,
-        train if split == "train" else test,
-        label_from,
-        captions_from,
-        read_names(listed) if label_from else [],
-        image_size,
-        encoding,
-        BadSamples(bad_samples, max_skipped),
-    )
+def _builder(
+    image_size: int,
+    shards: int,
+    encoding: Literal["png", "jpg"],
+    patterns: tuple[str, str],
+    label_from: str | None,
+    captions_from: str | None,
+) -> Callable[..., Split]:
+    """A builder with these defaults."""
+    size, number, kind, usual_label, usual_captions = image_size, shards, encoding, label_from, captions_from
+
+    @checked
+    def build(
+        split: str,
+        path: OwnFolder,
+        image_size: ImageSize = size,
+        shards: Shards = number,
+        split_seed: SplitSeed = 0,
+        encoding: Encoding = kind,
+        bad_samples: BadSamplesPolicy = "fail",
+        max_skipped: MaxSkipped = 0.01,
+        train: Annotated[str, "pattern of the training tars below `path`"] = patterns[0],
+        test: Annotated[str, "pattern of the test tars below `path`"] = patterns[1],
+        label_from: Annotated[
+            str | None, "where a sample's class is: cls, txt or json.KEY; null: it has none"
+        ] = usual_label,
+        captions_from: Annotated[
+            str | None, "where its captions are: txt or json.KEY; null: it has none"
+        ] = usual_captions,
+        class_list: Annotated[str | None, "file with a class name a line; null: `path`/classnames.txt"] = None,
+    ) -> Split:
+        if not label_from and not captions_from:
+            raise ValueError("neither label_from nor captions_from is set; a sample needs a class or captions")
+        listed = Path(class_list) if class_list else Path(path) / "classnames.txt"
+        if label_from and not listed.is_file():
+            raise ValueError(f"{listed}: missing; write a class name a line, in the order of the numbers")
+        names, bad = read_names(listed) if label_from else [], BadSamples(bad_samples, max_skipped)
+        pattern = train if split == "train" else test
+        pictures, labels, captions = _read(Path(path), pattern, split, label_from, captions_from, names, bad)
+        caption_names, caption_labels = caption_field(captions)
+        fields = {"label": (names, labels)} if label_from else {}
+        if captions_from:
+            fields["caption"] = (caption_names, caption_labels)
+        return Split(
+            classes={field: found[0] for field, found in fields.items()},
+            labels={field: found[1] for field, found in fields.items()},
+            payloads=pictures,
+            encode=partial(_square, image_size, encoding),
+            channels=3,
+            captions=captions if captions_from else None,
+            extension=encoding,
+            bad_samples=bad,
+        )
+
+    return build
 
 
-@checked
-def cc3m(
-    split: str,
-    path: OwnFolder,
-    image_size: ImageSize = 256,
-    shards: Shards = 512,
-    split_seed: SplitSeed = 0,
-    encoding: Encoding = "jpg",
-    bad_samples: BadSamplesPolicy = "fail",
-    max_skipped: MaxSkipped = 0.01,
-    train: Annotated[str, "pattern of the training tars below `path`"] = "*.tar",
-    test: Annotated[str, "pattern of the test tars below `path`"] = "validation/*.tar",
-    captions_from: Annotated[str, "where a sample's captions are: txt or json.KEY"] = "txt",
-) -> Split:
-    """Conceptual Captions (Sharma et al. 2018) as img2dataset leaves it."""
-    bad = BadSamples(bad_samples, max_skipped)
-    pattern = train if split == "train" else test
-    return _build(Path(path), split, pattern, None, captions_from, [], image_size, encoding, bad)
+webdataset = _builder(32, 8, "png", ("train/*.tar", "test/*.tar"), "cls", None)
+"""Tars of pictures with a class (its name, or its number in the class list), captions, or both."""
+cc3m = _builder(256, 512, "jpg", ("*.tar", "validation/*.tar"), None, "txt")
+"""Conceptual Captions (Sharma et al. 2018) as img2dataset leaves it."""

@@ -30,8 +30,7 @@ def test_the_example_is_fetched_and_sharded(tmp_path, monkeypatch):
         return SimpleNamespace(labels=labels, data=data)
 
     monkeypatch.setattr("torchvision.datasets.SVHN", peer)
-    for table in (catalogue.SOURCES, catalogue.DATASETS):
-        monkeypatch.setitem(table, "svhn", None)
+    monkeypatch.setitem(catalogue.DATASETS, "svhn", None)
     exec(compile(entry, "catalogue", "exec"), vars(catalogue))
     fetch("svhn", tmp_path / "raw")
     shard({"dataset": "svhn", "test_samples": 20}, "it", "test", tmp_path / "raw", tmp_path / "out")
