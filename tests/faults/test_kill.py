@@ -83,7 +83,7 @@ def test_killed_anywhere_the_same_command_gives_the_same_results(tmp_path: Path)
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     for folder in folders:
         folder.mkdir()
-        (folder / "config.yaml").write_text(yaml.safe_dump(small_benchmark(epochs=12, filter_from=4)), encoding="utf-8")
+        (folder / "config.yaml").write_text(yaml.safe_dump(small_benchmark(epochs=6, filter_from=2)), encoding="utf-8")
     whole = Session(folders[0])
     assert whole.wait() == 0, whole.output[-6000:]
     draw, hits = random.Random(20250220), []
