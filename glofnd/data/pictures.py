@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from glofnd.data.manifest import Manifest, ManifestError, Shard
-from glofnd.progress import Progress
+from glofnd.progress import progress
 
 __all__ = ["PictureReader"]
 
@@ -55,12 +55,10 @@ class PictureReader:
     @cached_property
     def _cache(self) -> Pictures:
         everything = np.zeros((self.manifest.indices, *self._shape), np.uint8)
-        bar = Progress(self.manifest.samples, f"decoding {self.manifest.dataset}/{self.manifest.split}", "pictures")
-        index = self.manifest.index
-        for chunk in np.split(index, np.searchsorted(index, self._first[1:])):
+        index, name = self.manifest.index, f"decoding {self.manifest.dataset}/{self.manifest.split}"
+        chunks = np.split(index, np.searchsorted(index, self._first[1:]))
+        for chunk in progress(chunks, len(chunks), name, "shards"):
             everything[chunk] = self._decoded(chunk)
-            bar.advance(len(chunk))
-        bar.close()
         return everything
 
     @cached_property

@@ -82,7 +82,8 @@ def shard(
         raise ValueError(f"datasets.{name}: no split {split!r}; it has {', '.join(entry.splits)}")
     source = _checked_source(entry, raw)
     root = Path(options["path"]) if options.get("path") else raw
-    advice = entry.obtain or "leave `path` out to have it fetched"
+    fetched = f"delete {raw} to have it fetched again" if entry.source else "leave `path` out to have it fetched"
+    advice = entry.obtain or fetched
     if root is None or not root.is_dir():
         raise ValueError(f"datasets.{name}: {root} is no folder; {advice}")
     try:

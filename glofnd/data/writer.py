@@ -20,7 +20,7 @@ import numpy.typing as npt
 from glofnd.data.manifest import CHECKSUM, CHECKSUM_END, FORMAT, NO_LABEL
 from glofnd.data.split import BadSampleError, Split
 from glofnd.files import atomic_open, sha256
-from glofnd.progress import Progress
+from glofnd.progress import progress
 
 __all__ = ["pair_counts", "write_shards"]
 
@@ -148,8 +148,9 @@ def write_shards(
     (out / "manifest.json").unlink(missing_ok=True)
     for stale in out.glob("*.tar"):
         stale.unlink()
-    bar = Progress(total, f"{head['dataset']}/{head['split']}", "pictures")
-    pictures, entries, first = _pictures(split, processes), list[dict[str, Any]](), 0
+    name = f"{head['dataset']}/{head['split']}"
+    pictures = iter(progress(_pictures(split, processes), total, name, "pictures"))
+    entries, first = list[dict[str, Any]](), 0
     for number in range(shards):
         count = total // shards + (number < total % shards)
         path = out / f"{number:06d}.tar"
@@ -166,8 +167,7 @@ def write_shards(
             }
         )
         first += count
-        bar.advance(count)
-    bar.close()
+    next(pictures, None)  # ends the progress bar
     _check_classes(split)
     bad = split.bad_samples.found
     skipped = [{"index": i, "where": found.where, "reason": found.reason} for i, found in sorted(bad.items())]
