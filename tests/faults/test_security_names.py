@@ -45,6 +45,7 @@ def config() -> dict[str, Any]:
             "none": False,
             "batch-quantile": False,
             "oracle": False,
+            "location-scale": False,
             "glofnd": {"start_update": 1, "start_filter": 1},
         },
         "evaluations": {
