@@ -182,15 +182,12 @@ class Grid:
 
     def evaluations(self, run: Run) -> list[str]:
         """Names of the evaluations of a run: of a baseline those its untrained towers can take."""
-        from evaluation import EVALUATIONS
-
         experiment = self.config["experiments"][run.experiment]
-        raw = run.kind == "baseline" and run.detector == "raw-pixels"
-        return [
-            name
-            for name in experiment["evaluations"]
-            if not raw or experiment["modality"] in EVALUATIONS[name].raw_pixels
-        ]
+        if run.kind != "baseline" or run.detector != "raw-pixels":
+            return list(experiment["evaluations"])
+        from evaluation import EVALUATIONS  # here, as it imports torch, and each job of a cluster would
+
+        return [n for n in experiment["evaluations"] if experiment["modality"] in EVALUATIONS[n].raw_pixels]
 
     def tasks(self, run: Run, evaluation: str) -> list[Config]:
         """The tasks of one evaluation of a run."""

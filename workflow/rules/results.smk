@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        GRID.evaluated(),
+        lambda wildcards: GRID.evaluated(),
     output:
         f"{RESULTS}/summary.parquet",
         f"{RESULTS}/summary_mean.csv",
@@ -43,7 +43,7 @@ rule tables:
 rule mlflow:
     input:
         GRID.training_metrics(),
-        GRID.evaluated(),
+        lambda wildcards: GRID.evaluated(),
     output:
         f"{RESULTS}/mlflow-import.json",
     log:
