@@ -1,7 +1,14 @@
 import pytest
+import torch
 from tiny_shards import run_config, write_split
 
 from glofnd.pretraining import pretrain
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Small problems wait for each other's threads where the machine is busy."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

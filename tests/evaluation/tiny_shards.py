@@ -18,7 +18,7 @@ def png(array):
     return buffer.getvalue()
 
 
-def write_split(root, split, samples, seed, side=32):
+def write_split(root, split, samples, seed, side=32, labelled=True):
     """Noisy pictures of four colours below root/tiny/split; labels `label` and `warm`, two captions per colour."""
     generator = np.random.default_rng(seed)
     labels = [i % 4 for i in range(samples)]
@@ -29,8 +29,8 @@ def write_split(root, split, samples, seed, side=32):
     content = Split(
         payloads=pictures,
         encode=bytes,
-        labels={"label": labels, "warm": [int(k == 0) for k in labels]},
-        classes={"label": NAMES, "warm": ["no", "yes"]},
+        labels={"label": labels, "warm": [int(k == 0) for k in labels]} if labelled else {},
+        classes={"label": NAMES, "warm": ["no", "yes"]} if labelled else {},
         captions=[[NAMES[k], f"something {NAMES[k]}"] for k in labels],
         channels=3,
     )
