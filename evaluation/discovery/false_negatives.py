@@ -235,7 +235,10 @@ def spread_over_classes(labels: Array, count: int) -> Array:
 def gallery(
     side: Observation, manifest: Manifest, label: str, by_label: bool, task: DiscoveryTask, seed: int
 ) -> dict[str, Array]:
-    """The arrays of gallery.npz (docs/architecture.md): anchors that have finds, seeded, spread over classes.
+    """The arrays of gallery.npz: anchors that have finds, seeded, spread over classes, most similar finds first.
+
+    `anchor` [A], `anchor_image` uint8 [A, H, W, 3], `anchor_label` [A], `threshold` [A], `found` [A, K] (-1: none),
+    `found_image` uint8 [A, K, H, W, 3], `found_label`, `similarity` and bool `correct` [A, K], `label_names` str [C].
 
     Args:
         side: the image anchors.

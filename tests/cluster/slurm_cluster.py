@@ -73,7 +73,7 @@ def missing() -> list[str]:
 
 
 # For whatever is waited for: on two idle cores it takes seconds.
-PATIENCE = 300
+PATIENCE = 900
 
 
 def wait_until(done: Callable[[], object], what: str) -> None:
