@@ -1,9 +1,9 @@
 """What an evaluation found: metrics.json, and the per-sample predictions beside it.
 
-metrics.json has `format`, `run` (`run_identity`), `evaluation`, `protocol` (results of different protocols never meet in
-one average), `metrics` (one entry per value, `Findings.add`), `files` (SHA-256 of the arrays beside it), `provenance`.
-predictions.npz has `<entry>.index` [N], `<entry>.prediction` [N] or [draws, N] and `<entry>.truth` [N], as label values;
-in `retrieval` a prediction is the rank of the first right candidate.
+metrics.json has `format`, `run` (`run_identity`), `evaluation`, `protocol` (results of different protocols never meet
+in one average), `metrics` (one entry per value, `Findings.add`), `files` (SHA-256 of the arrays beside it) and
+`provenance`. predictions.npz has `<entry>.index` [N], `<entry>.prediction` [N] or [draws, N] and `<entry>.truth` [N], as
+label values; in `retrieval` a prediction is the rank of the first right candidate.
 """
 
 from __future__ import annotations

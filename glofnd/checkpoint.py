@@ -1,7 +1,7 @@
 """Checkpoints: tensors and plain values only, written atomically, read without unpickling code.
 
-Keys: `format`, `config` (the run config, JSON), `epoch` and `step` that are done, `model`, `objective` (thresholds, u and
-temperatures of all samples, whatever the number of processes) and `optimizer` states, `history`, `provenance`.
+Keys: `format`, `config` (the run config, JSON), `epoch` and `step` that are done, `model`, `objective` (thresholds, u
+and temperatures of all samples, whatever the number of processes) and `optimizer` states, `history`, `provenance`.
 """
 
 from __future__ import annotations
