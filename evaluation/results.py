@@ -2,8 +2,8 @@
 
 metrics.json has `format`, `run` (`run_identity`), `evaluation`, `protocol` (results of different protocols never meet
 in one average), `metrics` (one entry per value, `Findings.add`), `files` (SHA-256 of the arrays beside it) and
-`provenance`. predictions.npz has `<entry>.index` [N], `<entry>.prediction` [N] or [draws, N] and `<entry>.truth` [N], as
-label values; in `retrieval` a prediction is the rank of the first right candidate.
+`provenance`. predictions.npz has `<entry>.index` [N], `<entry>.prediction` [N] or [draws, N] and `<entry>.truth` [N],
+as label values; in `retrieval` a prediction is the rank of the first right candidate.
 """
 
 from __future__ import annotations
