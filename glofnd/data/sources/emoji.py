@@ -14,56 +14,15 @@ from glofnd.files import read_json
 __all__ = ["EMOJIBASE", "VENDORS", "fetch"]
 
 
-def _vendor(name: str, version: str, integrity: str) -> Package:
+def _vendors() -> dict[str, Package]:
     members = {f"package/{file}": file for file in ("icons.json", "chars.json", "info.json")}
-    return Package(f"@iconify-json/{name}", version, integrity, members)
+    lines = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
+    pins = (line.split() for line in lines if not line.startswith("#"))
+    return {name: Package(f"@iconify-json/{name}", version, integrity, members) for name, version, integrity in pins}
 
 
-VENDORS = {
-    package.name.rpartition("/")[2]: package
-    for package in (
-        _vendor(
-            "noto",
-            "1.2.9",
-            "sha512-DQiuXENbun41ch+XPSV55H9FaWKpHTyz46YIKtSaKYD4fIDDzL1tR6H4np/T38jfrTAeI3rcKF0mqHYeZVAuaw==",
-        ),
-        _vendor(
-            "noto-v1",
-            "1.2.5",
-            "sha512-/DsVMius69Q0fRS53z7QK1TROSuar606jiIx+laXtdsYGMXpf6LtHBx6CGfoo3UHHb/XpBsw+1L1x3eyPqMuVA==",
-        ),
-        _vendor(
-            "twemoji",
-            "1.2.5",
-            "sha512-uKpuIEV0v6K5BW3Mjdyl+XKFVAbbcPxAgifKvEMtZoUZB5+YiY5zaMm2uNNCxyXzAWU9yNLlj41WU6/mvgALsw==",
-        ),
-        _vendor(
-            "openmoji",
-            "1.2.29",
-            "sha512-vXdhkqcXVSO6suy+m9LbcUM3OdVyuNOtpV8/als/WqfkQIRxevL5Geb/g+6GH/Qwnq1OqksEmaDGTCmZ5nFKJQ==",
-        ),
-        _vendor(
-            "fluent-emoji-flat",
-            "1.2.6",
-            "sha512-RY47RgPb47fYUiyrA64sIOL0+UU02s29sXpNBbIQRBUlPlfNFTKUmZDERGuxDs/7yNGWqQYvuaSYM1M4fRXlUw==",
-        ),
-        _vendor(
-            "emojione",
-            "1.2.3",
-            "sha512-T9+T3HIbJNLKKsmxYKlaYhvnHYkz/HNYTV7SHCXVZPfeUi4FqskY70YeN8yYAZT8cCv7w5vJxS4Q1m8zb9CMMg==",
-        ),
-        _vendor(
-            "emojione-v1",
-            "1.2.3",
-            "sha512-UjI2VQEXVtGlPBvQuxEizro7QCgBcJDOYwKUupquvvZ8UV4xOlvm45IU82JYWegiAWLerY79gFLMZ26U6Ms+ww==",
-        ),
-        _vendor(
-            "fxemoji",
-            "1.2.2",
-            "sha512-UAasRaxzFUKfIGSmLwnoarsssA4LX0VLLuEmplIqM6ZNQqIQRtav8tZ4H1neTlBreXuMQyAifr5jP4kn78DpiQ==",
-        ),
-    )
-}
+VENDORS = _vendors()
+"""Vendor -> its package, from emoji.txt."""
 EMOJIBASE = Package(
     "emojibase-data",
     "17.0.0",
