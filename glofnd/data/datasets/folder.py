@@ -48,8 +48,9 @@ def _class_folders(root: Path) -> dict[str, str]:
         ValueError: the name of one is no text.
     """
     found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not foreign(entry.name))
-    if bad := next((name for name in found if not name.isprintable()), None):
-        raise ValueError(f"{printable(root / bad)}: the name of a class has to be text on one line; rename the folder")
+    for name in found:
+        if name != name.encode(errors="ignore").decode():
+            raise ValueError(f"{printable(root / name)}: the name of this folder is not UTF-8; rename it")
     return {name: name for name in found}
 
 
