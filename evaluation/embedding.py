@@ -15,7 +15,7 @@ from evaluation.feature_store import Split, split_name
 from evaluation.fingerprints import content_hashes, thumbnails
 from evaluation.old_tasks import ZeroShotTask
 from evaluation.prompts import fill, read_templates
-from glofnd.data.stream import Batch, ShardStream
+from glofnd.data.stream import SampleBatch, ShardStream
 from glofnd.progress import progress
 
 __all__ = ["BATCH", "Encoder", "class_prompts", "embed_split", "embed_texts", "model_encoder", "raw_pixels"]
@@ -50,7 +50,7 @@ def model_encoder(model: Any) -> Encoder:
     return encode
 
 
-def _batches(stream: ShardStream) -> Iterable[Batch]:
+def _batches(stream: ShardStream) -> Iterable[SampleBatch]:
     name = split_name(stream.manifest.dataset, stream.manifest.split)
     total = -(-stream.samples // BATCH)
     return progress(stream.in_order(BATCH), total, f"features of {name}", "batches")

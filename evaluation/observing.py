@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from evaluation.detection import AnchorCounts, SimilarityHistogram
-from glofnd.data.stream import Batch, ShardStream
+from glofnd.data.stream import SampleBatch, ShardStream
 from glofnd.pretraining import embed_pair
 from glofnd.progress import progress
 from glofnd.views import TwoViews
@@ -73,7 +73,7 @@ def _per_sample(rows: Array, anchor: Array, samples: int) -> Array:
     return np.bincount(anchor, weights=rows, minlength=samples).astype(np.int64)
 
 
-def _record(side: Observation, seen: Any, batch: Batch) -> None:
+def _record(side: Observation, seen: Any, batch: SampleBatch) -> None:
     """Count the pairs of one inspected batch."""
     index = batch.index.numpy()
     anchor, negative = seen.anchor.cpu().numpy(), seen.negative.cpu().numpy()

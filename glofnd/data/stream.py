@@ -153,6 +153,3 @@ class ShardStream:
             return [lines[0] for lines in captions]
         draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
         return [lines[int(draw * len(lines))] for lines, draw in zip(captions, draws, strict=True)]
-
-
-Batch = SampleBatch  # until every caller has moved

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from glofnd import checkpoint
 from glofnd.counter_random import step_seed
-from glofnd.data.stream import Batch, ShardStream
+from glofnd.data.stream import SampleBatch, ShardStream
 from glofnd.detectors import Detector, build_detector
 from glofnd.encoders import Model, build_model
 from glofnd.objectives import build_objective
@@ -53,7 +53,7 @@ def objective_from(state: dict[str, Any], num_samples: int) -> Any:
 
 
 def embed_pair(
-    model: Model | DistributedDataParallel, views: TwoViews, batch: Batch, epoch: int, precision: str
+    model: Model | DistributedDataParallel, views: TwoViews, batch: SampleBatch, epoch: int, precision: str
 ) -> tuple[Tensor, Tensor]:
     """Embeddings [B, D] of two views (unimodal), or of one view and its caption (bimodal), as training sees them.
 
@@ -135,7 +135,7 @@ class Trainer:
         """Finished steps."""
         return self.epoch * self.stream.batches_per_epoch + self.batch
 
-    def train_step(self, batch: Batch) -> float:
+    def train_step(self, batch: SampleBatch) -> float:
         """One optimiser step; returns the loss of the whole batch."""
         options, per_epoch = self.options, self.stream.batches_per_epoch
         factor = rate(self.step, options.epochs * per_epoch, round(options.warmup_epochs * per_epoch))
