@@ -22,7 +22,7 @@ ACTIVATE := . '$(VENV)/bin/activate'
 READABLE = $(ACTIVATE); python -m workflow.config '$(CONFIG)'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup demo smoke test test-fast test-cluster test-faults test-container audit plan lint format mlflow report container lock clean
+.PHONY: help setup config-there demo smoke test test-fast test-cluster test-faults test-container audit plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,11 @@ help: ## List the targets
 setup: ## Make .venv from the pinned lock (about 7 GB; does nothing when it is up to date)
 	@requirements/install
 
-demo: setup ## Run the default benchmark from download to report, then say where everything is
+# Before the environment is made, which takes minutes.
+config-there:
+	@[ -r '$(CONFIG)' ] || { echo "error: CONFIG=$(CONFIG): no such file, or it cannot be read" >&2; exit 2; }
+
+demo: config-there setup ## Run the default benchmark from download to report, then say where everything is
 	@$(READABLE)
 	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)'
 
@@ -57,7 +61,7 @@ test-fast: setup ## The quick tests alone
 test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; as root, with Debian's slurm-wlm and munge
 	@$(ACTIVATE); GLOFND_TEST_CLUSTER=1 pytest tests/cluster --durations 5
 
-test-faults: setup ## Kills, full disks, damaged data and other faults, and 500 jobs at once for leaks; about eight minutes
+test-faults: setup ## Kills, full disks, damaged files and other faults
 	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults $(PYTEST_ARGS) --durations 10
 
 audit: setup ## Known vulnerabilities (pip-audit) and licences (pip-licenses) of what is installed
@@ -65,7 +69,7 @@ audit: setup ## Known vulnerabilities (pip-audit) and licences (pip-licenses) of
 	@$(ACTIVATE); pip-licenses --from=mixed --partial-match --summary --ignore-packages $(LICENCES_LOOKED_AT) \
 	    --fail-on='GNU General Public;GPLv;Affero;AGPL;NonCommercial;Non-Commercial'
 
-plan: setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
+plan: config-there setup ## Jobs, hours, storage and memory of CONFIG=... before it is started
 	@$(ACTIVATE); python -m workflow.plan '$(CONFIG)'
 
 test-container: setup ## Build the image and run the whole DAG in it; as root, Debian's podman and others (containers/README.md)
@@ -78,7 +82,7 @@ mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@echo 'MLflow on http://127.0.0.1:$(PORT), Ctrl-C stops it'
 	@$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
 
-report: setup ## Make the report again, and Snakemake's own report of the run beside it
+report: config-there setup ## Make the report again, and Snakemake's own report of the run beside it
 	@$(READABLE)
 	@$(ACTIVATE); snakemake --cores $(CORES) --configfile '$(CONFIG)' '$(RESULTS)/report.html'
 	@$(ACTIVATE); snakemake --configfile '$(CONFIG)' --report '$(RESULTS)/workflow.html'
