@@ -134,8 +134,7 @@ def _experiment(client: MlflowClient, config: dict[str, Any], name: str) -> str:
     if found is None:
         remote = client.tracking_uri.startswith(("http", "databricks"))
         place = None if remote else (results / "mlflow-artifacts" / full).absolute().as_uri()
-        # The tag makes MLflow 3 open the list of runs instead of its overview of traces.
-        return str(client.create_experiment(full, place, tags={"mlflow.experimentKind": "custom_model_development"}))
+        return str(client.create_experiment(full, place))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
@@ -206,7 +205,7 @@ def _summary(method: str, records: Sequence[Record]) -> Record:
             if not name.startswith("training/"):
                 values[name].append(value)
     metrics = [(name, fmean(found), 0) for name, found in values.items()]
-    metrics += [(f"{name} sd", stdev(found), 0) for name, found in values.items() if len(found) > 1]
+    spread = [(f"{name} sd", stdev(found), 0) for name, found in values.items() if len(found) > 1]
     lines = [f"| {name} | {mean:.4f} |" for name, mean, _ in metrics if re.search(r"top1|recall-at-10|/f1$", name)]
     note = "\n".join([f"Mean over {len(records)} seeds.", "", "| metric | mean |", "|---|---|", *lines])
     shared = set.intersection(*(set(record.params.items()) for record in records))
@@ -216,7 +215,7 @@ def _summary(method: str, records: Sequence[Record]) -> Record:
         start=min(record.start for record in records),
         end=max(record.end for record in records),
         params=dict(sorted(shared)),
-        metrics=metrics,
+        metrics=[*metrics, *spread],
         tags={"mlflow.note.content": note},
         files={},
         epochs=[],

@@ -20,7 +20,9 @@ Scores = NDArray[np.float64]
 
 def interquartile_mean(scores: Scores) -> float:
     """Mean of the middle half of all scores [seeds, tasks] together."""
-    return float(stats.trim_mean(scores.ravel(), 0.25))
+    ordered = np.sort(scores, axis=None)  # scipy's trim_mean takes some twenty times as long for so few
+    cut = ordered.size // 4
+    return float(ordered[cut : ordered.size - cut].mean())
 
 
 def probability_of_improvement(method: Scores, baseline: Scores) -> float:

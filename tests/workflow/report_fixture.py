@@ -10,8 +10,7 @@ import numpy as np
 from glofnd.files import write_json
 from tests.workflow import results_tree
 from workflow.grid import Grid, Run
-from workflow.scripts.aggregate import aggregate
-from workflow.scripts.significance import comparisons, overall
+from workflow.tables import write_tables
 
 DETECTORS = {
     "none": {"method": "none"},
@@ -112,14 +111,6 @@ def write_gallery(path: Path, seed: int) -> None:
     )
 
 
-def write_tables(made: dict[str, Any]) -> None:
-    """The tables, by the programs of the benchmark, from the metrics on disk."""
-    folder = Path(made["paths"]["results"])
-    summary = aggregate(folder / "benchmark.json", folder, allow_missing=True)
-    comparisons(summary, made, folder).to_csv(folder / "significance.csv", index=False)
-    overall(summary, made["significance"]).to_csv(folder / "significance_overall.csv", index=False)
-
-
 def write_results(folder: Path, gains: dict[str, float] | None = None) -> dict[str, Any]:
     """Write a results folder; returns its resolved config. `gains`: by detector, above `none`, as shares."""
     gains, made = gains or GAINS, config(folder)
@@ -139,5 +130,5 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> dict[s
     write_json(folder / "shards/fashion/train/manifest.json", manifest)
     made["paths"] |= {"shards": str(folder / "shards"), "raw": str(folder / "raw")}
     write_json(folder / "benchmark.json", made)
-    write_tables(made)
+    write_tables(made, folder)
     return made

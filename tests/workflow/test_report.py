@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as escaping
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from lxml import html
-from report_fixture import GAINS, write_results, write_tables
+from report_fixture import GAINS, write_results
 
 from glofnd.files import read_json, write_json
-from workflow.report import write_report
+from workflow.report import build, write_report
 from workflow.report.read import read_results
 from workflow.report.verdict import Verdict, headline
 from workflow.report.wording import NOTHING, interval, p_text, percent, points
+from workflow.tables import write_tables
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +162,7 @@ def test_losses_are_told(tmp_path: Path) -> None:
 def test_what_is_missing_is_listed_and_the_rest_is_shown(copy: dict[str, Any]) -> None:
     folder = Path(copy["paths"]["results"])
     shutil.rmtree(folder / "runs/fashion/sogclr/glofnd/seed3")
-    write_tables(copy)
+    write_tables(copy, folder, allow_missing=True)
     (folder / "significance.csv").unlink()
     page = made(copy)
     missing = text(page.xpath("//div[@id='missing']")[0])
@@ -193,6 +195,18 @@ def test_samples_left_out_are_counted_and_listed(copy: dict[str, Any]) -> None:
     assert table(page, "Data and licences")[1]["fashion"][:3] == ["train", "8,192", "30"]
     listed = text(page.xpath("//details[contains(summary, 'left out')]")[0])
     assert "train/<19>.jpg: does not decode" in listed and "<20>" not in listed and "and 10 more" in listed
+
+
+def test_the_section_of_the_guide_works_as_shown(copy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[2] / "docs/add-a-report-section.md").read_text(encoding="utf-8")
+    code, entry = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(code, module)
+    name = entry.splitlines()[1].removesuffix(",")
+    monkeypatch.setattr(build, "SECTIONS", [*build.SECTIONS, module[name]])
+    page = made(copy)
+    assert table(page, "fashion: linear probe, all 8,192 labels")[0] == ["detector", "best seed"]
+    assert page.xpath("//nav/a[@href='#spread']")
 
 
 # In a browser

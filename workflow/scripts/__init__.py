@@ -1,1 +1,0 @@
-"""The commands of the workflow that are not training or evaluation."""
