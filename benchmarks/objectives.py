@@ -4,8 +4,8 @@
     python benchmarks/objectives.py --json objectives.json          about 10 minutes, one thread
     python benchmarks/objectives.py --old ../before                 beside an earlier checkout of this repository
 
-Contenders take turns within one process, so that a busy machine slows all of them alike; the table shows medians, and
-how many times as long as ours with GloFND each takes.
+Contenders take turns within one process, so that a busy machine slows all of them alike; the table shows medians of
+wall and CPU time, and how many times as long as ours with GloFND each takes. On a busy machine CPU time is steadier.
 """
 
 from __future__ import annotations
@@ -31,22 +31,26 @@ from glofnd.state import SampleState
 OURS = {"unimodal": "SogCLR + GloFND", "bimodal": "FastCLIP v1 + GloFND"}
 
 
-def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> dict[str, float]:
-    """Median milliseconds of each contender, in rounds for at least `seconds` and `at_least` rounds."""
+Times = dict[str, dict[str, float]]
+
+
+def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> Times:
+    """Median milliseconds of each contender, wall (`ms`) and CPU (`cpu_ms`), in rounds for at least `seconds`."""
     for call in contenders.values():
         call()
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     begin = time.perf_counter()
     while len(next(iter(times.values()))) < at_least or time.perf_counter() - begin < seconds:
         for name, call in contenders.items():
-            started = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             call()
-            times[name].append((time.perf_counter() - started) * 1e3)
-    return {name: statistics.median(found) for name, found in times.items()}
+            times[name].append(((time.perf_counter() - wall) * 1e3, (time.process_time() - cpu) * 1e3))
+    medians = {name: [statistics.median(kind) for kind in zip(*found, strict=True)] for name, found in times.items()}
+    return {name: {"ms": wall, "cpu_ms": cpu} for name, (wall, cpu) in medians.items()}
 
 
 def training_step() -> dict[str, float]:
-    """What GloFND adds to a step of torchvision's ResNet-18: 128 pictures of 32 x 32 in two views."""
+    """CPU time of a step of torchvision's ResNet-18 (128 pictures of 32 x 32, two views), and GloFND's share of it."""
     from torchvision.models import resnet18
 
     model, views, index = resnet18(num_classes=128), torch.randn(256, 3, 32, 32), torch.arange(128)
@@ -60,8 +64,9 @@ def training_step() -> dict[str, float]:
         z = [torch.randn(128, 128, requires_grad=True) for _ in range(2)]
         return lambda: objective(*z, index, epoch=0).backward()
 
-    step = race({"encoder": encoder}, 0, 3)["encoder"]
-    plain, added = race({"plain": loss(None), "with": loss(glofnd.GloFND(128))}, 0, 100).values()
+    step = race({"encoder": encoder}, 0, 3)["encoder"]["cpu_ms"]
+    times = race({"plain": loss(None), "with": loss(glofnd.GloFND(128))}, 0, 100)
+    plain, added = times["plain"]["cpu_ms"], times["with"]["cpu_ms"]
     return {"encoder_ms": step, "objective_ms": plain, "with_glofnd_ms": added, "share": (added - plain) / step}
 
 
@@ -99,6 +104,10 @@ def state_update(num_samples: int) -> float:
     return statistics.median(times)
 
 
+def _shown(found: dict[str, float], ours: dict[str, float], key: str) -> str:
+    return f"{key.removesuffix('ms'):4s} {found[key]:9.2f} ms {found[key] / ours[key]:6.2f}   "
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -121,10 +130,10 @@ def main() -> None:
         for batch in arguments.batches:
             for kind, contenders in (("unimodal", unimodal), ("bimodal", bimodal)):
                 times = race(contenders(batch, dim, packages), arguments.seconds, arguments.rounds)
-                result["races"].append({"kind": kind, "batch": batch, "dim": dim, "ms": times})
+                result["races"].append({"kind": kind, "batch": batch, "dim": dim, "times": times})
                 print(f"\n{kind}, B = {batch}, D = {dim} (load {os.getloadavg()[0]:.1f})")
                 for name, found in times.items():
-                    print(f"  {name:36s} {found:9.2f} ms {found / times[OURS[kind]]:6.2f}", flush=True)
+                    print(f"  {name:36s}", *(_shown(found, times[OURS[kind]], key) for key in found), flush=True)
     if not arguments.races_only:
         result["training_step"] = training_step()
         result["peak_extra_mb"] = peak_memory()

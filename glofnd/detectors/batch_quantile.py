@@ -15,9 +15,6 @@ class BatchQuantile(Detector):
 
     A false negative is thus judged against the other samples that happen to be in the batch, not against the data set:
     some are dropped in every batch, whether there are any or not.
-
-    Args:
-        num_samples: samples in the data set.
     """
 
     @checked

@@ -5,39 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
-from glofnd.detectors.glofnd import Clip, Descent, Init, Learner, Normalize, StepSize
-from glofnd.parameters import checked
+from glofnd.detectors.base import Batch, Screening, Tile
+from glofnd.detectors.glofnd import GloFND
 
 __all__ = ["GlobalThreshold"]
 
 
-class GlobalThreshold(Detector):
-    """Drops what lies above one learned threshold; its gradient is averaged over the batch.
+class GlobalThreshold(GloFND):
+    """Drops what lies above one learned threshold; its gradient is averaged over the batch. Options as in `GloFND`.
 
     It drops a share alpha of all pairs, but nothing for some anchors and a lot for others.
-
-    Args:
-        num_samples: samples in the data set.
     """
 
-    @checked
-    def __init__(
-        self,
-        num_samples: int,
-        alpha: Alpha = 0.01,
-        lr: StepSize = 0.05,
-        learner: Learner = "adam",
-        init: Init = "one",
-        normalize_gradient: Normalize = False,
-        clip: Clip = None,
-        start_update: StartUpdate = 0,
-        start_filter: StartFilter = 0,
-        treatment: Treatment = "eliminate",
-    ) -> None:
-        super().__init__(num_samples, start_update, start_filter, treatment)
-        self.alpha, self.init = alpha, init
-        self.descent = Descent(alpha, lr, learner, normalize_gradient, clip)
+    def make_state(self) -> None:
+        """What `Descent` keeps, once."""
         for name, value in self.descent.columns.items():
             self.register_buffer(name, torch.tensor(value))
 
@@ -59,20 +40,19 @@ class _GlobalScreening(Screening):
     def __init__(self, detector: GlobalThreshold, batch: Batch, learning: bool, filtering: bool) -> None:
         super().__init__(batch, learning, filtering)
         self.detector, self.prepass = detector, self.learning
-        self.quantile = detector.init == "quantile" and batch.epoch == detector.start_update
         self.state = {name: detector.get_buffer(name).clone() for name in detector.descent.columns}
         self.total = torch.zeros_like(self.state["threshold"])
 
     def learn(self, tile: Tile) -> None:
-        if self.quantile:
+        if self.detector.first(self.batch):
             seen = tile.upper_quantile(self.detector.alpha).mean(0)
         else:
             seen = self.detector.descent.gradient(tile.share_above(self.state["threshold"]))
-        self.total = self.total + seen.sum()
+        self.total += seen.sum()
 
     def settle(self) -> None:
         mean = self.batch.mean_over_anchors(self.total)
-        if self.quantile:
+        if self.detector.first(self.batch):
             self.state["threshold"] = mean.clamp(-1, 1)
         else:
             self.state = self.detector.descent.step(self.state, mean, self.batch.epoch)

@@ -12,7 +12,7 @@ from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter
 from glofnd.parameters import Range, checked
 from glofnd.state import SampleState
 
-__all__ = ["Clip", "Descent", "GloFND", "Init", "Learner", "Normalize", "SampleScreening", "StepSize"]
+__all__ = ["Descent", "GloFND", "SampleScreening"]
 
 StepSize = Annotated[float, Range(gt=0), "step size of the thresholds"]
 Learner = Annotated[Literal["adam", "sgd"], "adam as in the published code, sgd as in the paper"]
@@ -31,9 +31,6 @@ class GloFND(Detector):
 
     Each occurrence of a sample in a batch is one step (`Descent`) from the state before the batch; the sample keeps
     their mean. Thresholds move before the same batch is filtered with them.
-
-    Args:
-        num_samples: samples in the data set.
     """
 
     @checked
@@ -53,7 +50,11 @@ class GloFND(Detector):
         super().__init__(num_samples, start_update, start_filter, treatment)
         self.alpha, self.init = alpha, init
         self.descent = Descent(alpha, lr, learner, normalize_gradient, clip)
-        self.state = SampleState(num_samples, **self.descent.columns)
+        self.make_state()
+
+    def make_state(self) -> None:
+        """What `Descent` keeps, for every sample."""
+        self.state = SampleState(self.num_samples, **self.descent.columns)
 
     @property
     def thresholds(self) -> Tensor:
@@ -63,6 +64,10 @@ class GloFND(Detector):
     @thresholds.setter
     def thresholds(self, values: Tensor) -> None:
         self.state.fill("threshold", values)
+
+    def first(self, batch: Batch) -> bool:
+        """Whether thresholds are to be set to the batch's quantile."""
+        return self.init == "quantile" and batch.epoch == self.start_update
 
     def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
         """The thresholds of a batch at work."""
@@ -135,12 +140,12 @@ class _DescentScreening(SampleScreening):
         self.detector = detector
 
     def learn(self, tile: Tile) -> None:
-        detector, epoch, state = self.detector, self.batch.epoch, self.load(tile)
-        if detector.init == "quantile" and epoch == detector.start_update:
+        detector, state = self.detector, self.load(tile)
+        if detector.first(self.batch):
             self.store(tile, {"threshold": tile.upper_quantile(detector.alpha).mean(0).clamp(-1, 1)})
         else:
             g = detector.descent.gradient(tile.share_above(state["threshold"]))
-            self.store(tile, detector.descent.step(state, g, epoch))
+            self.store(tile, detector.descent.step(state, g, self.batch.epoch))
 
     def threshold(self, tile: Tile) -> Tensor:
         return self.rows["threshold"][tile.rows].expand(tile.positive.shape)

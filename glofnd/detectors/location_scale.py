@@ -37,9 +37,6 @@ class LocationScale(Detector):
     c starts at the (1 - alpha)-quantile of a standard normal distribution. A row is judged with its new mean, standard
     deviation and residual; the new c counts from the next batch on. Repeated samples keep the mean of their
     occurrences.
-
-    Args:
-        num_samples: samples in the data set.
     """
 
     tail: Tensor

@@ -8,11 +8,7 @@ __all__ = ["KeepAll"]
 
 
 class KeepAll(Detector):
-    """Keeps every negative: the plain contrastive objective, and the baseline of every comparison.
-
-    Args:
-        num_samples: samples in the data set.
-    """
+    """Keeps every negative: the plain contrastive objective, and the baseline of every comparison."""
 
     def __init__(self, num_samples: int) -> None:
         super().__init__(num_samples)

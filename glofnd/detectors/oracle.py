@@ -11,11 +11,7 @@ __all__ = ["Oracle"]
 
 
 class Oracle(Detector):
-    """Drops every negative with the anchor's own label. Needs labels, so it is for evaluation only.
-
-    Args:
-        num_samples: samples in the data set.
-    """
+    """Drops every negative with the anchor's own label. Needs labels, so it is for evaluation only."""
 
     @checked
     def __init__(self, num_samples: int, start_filter: StartFilter = 0, treatment: Treatment = "eliminate") -> None:

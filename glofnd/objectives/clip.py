@@ -24,10 +24,6 @@ class CLIP(Objective):
 
     Row i: log[ e^{p/tau} + (n / n_i) sum_kept e^{s/tau} ] - p/tau, with n = B - 1 negatives of which n_i are kept.
     1/tau is learned as exp(`logit_scale`) and held at 100 or below by `after_step`.
-
-    Args:
-        num_samples: pairs in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     modalities = ("image", "text")

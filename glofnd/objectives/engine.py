@@ -14,9 +14,9 @@ tile, never that of all pairs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -179,6 +179,18 @@ class Side:
             similarity = torch.mm(block, self.flat.T, out=memory)
             yield Tile(rows, similarity.view(self.views, -1, len(self.flat)), self.offset + start, self.scratch)
 
+    @property
+    def prepass(self) -> bool:
+        """Whether the detector learns from all tiles before it judges the first."""
+        return self.screening is not None and self.screening.learning and self.screening.prepass
+
+    def learn_first(self, tiles: Iterable[Tile]) -> None:
+        """Show all tiles to the detector."""
+        assert self.screening is not None
+        for tile in tiles:
+            self.screening.learn(tile)
+        self.screening.settle()
+
     def judge(self, tile: Tile) -> Tensor | None:
         """1 for kept negatives and own columns, 0 for dropped ones, [V, t, M]; None where all are kept."""
         if self.screening is None:
@@ -225,6 +237,16 @@ class Side:
             "epoch": self.epoch,
         }
 
+    def temperature(self, tile: Tile) -> Tensor:
+        """tau of the tile's anchors: [t] where every sample has its own, else a scalar."""
+        own = self.old.get("temperature")
+        return self.shared["temperature"] if own is None else own[tile.rows].to(tile.similarity.dtype)
+
+    def warm(self, anchors: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of a shared temperature that goes through similarities: each appears as s / tau."""
+        if "temperature" in self.shared:
+            self.to_shared["temperature"] -= (anchors * gradient).sum() / self.shared["temperature"]
+
     def pull(self, tile: Tile, slope: Tensor) -> None:
         """Add the gradient of each anchor's positive, `slope` [V, t], to both ends."""
         assert self.to_anchors is not None and self.to_candidates is not None
@@ -249,10 +271,8 @@ def contrast(side: Side, anchors: int) -> Tensor:
         side: one set of anchors.
         anchors: anchors per tile.
     """
-    if side.screening is not None and side.screening.learning and side.screening.prepass:
-        for tile in side.tiles(anchors):
-            side.screening.learn(tile)
-        side.screening.settle()
+    if side.prepass:
+        side.learn_first(side.tiles(anchors))
     loss = side.anchors.new_zeros(())
     # Gradient with respect to the candidates, [D, M]: the layout in which a tile adds to it fastest.
     pulled = side.anchors.new_zeros((side.dim, len(side.flat)))
@@ -265,34 +285,28 @@ def contrast(side: Side, anchors: int) -> Tensor:
 
 def _by_rows(side: Side, tile: Tile, pulled: Tensor) -> Tensor:
     """Sum of a tile's values; adds its gradients."""
-    keep, anchors = side.judge(tile), side.anchors[:, tile.rows]
-    context = side.context(tile, keep)
+    anchors, tau = side.anchors[:, tile.rows], side.temperature(tile)
+    keep, context, weight, inverse, log_sum = _weigh(side, tile, tile.similarity)
     gain = torch.zeros_like(tile.positive)
     if keep is not None and side.attract:
         dropped, found = (1 - keep).flatten(0, 1), tile.negatives - context["kept"]
         attraction = (dropped @ side.flat).view_as(anchors)
         gain = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found) - tile.positive
-    tau = context["state"].get("temperature", side.shared.get("temperature"))
-    weight, total, log_sum = exponentials(tile.similarity, keep, tau)
-    log_sum.masked_fill_(context["kept"] == 0, -math.inf)
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
     pull = (weight.flatten(0, 1) @ side.flat).view_as(anchors)
-    inverse = total.reciprocal().masked_fill_(context["kept"] == 0, 0)
-    mean = lambda: (anchors * pull).sum(-1) * inverse  # noqa: E731
-    rows = Rows(log_sum=log_sum, gain=gain, weighted_mean=mean, **context)
+    rows = Rows(log_sum=log_sum, gain=gain, weighted_mean=lambda: (anchors * pull).sum(-1) * inverse, **context)
     value, slopes = side.values(rows, tile, [log_sum, tile.positive, gain])
     if side.to_anchors is None:
         return value
     to_log_sum, to_positive, to_gain = slopes
     scale = (to_log_sum * inverse / (tau * side.batch)).unsqueeze(-1)
     gradient = pull.mul_(scale)
-    if "temperature" in side.shared:
-        side.to_shared["temperature"] -= (anchors * gradient).sum() / side.shared["temperature"]
+    side.warm(anchors, gradient)
     pulled.addmm_((anchors * scale).reshape(-1, side.dim).T, weight.flatten(0, 1))
     if keep is not None and side.attract:
-        share = to_gain / (1 + found)
-        to_positive = to_positive - to_gain + share
-        share = (share / side.batch).unsqueeze(-1)
+        to_found = to_gain / (1 + found)
+        to_positive = to_positive - to_gain + to_found
+        share = (to_found / side.batch).unsqueeze(-1)
         gradient.addcmul_(share, attraction)
         pulled.addmm_((anchors * share).reshape(-1, side.dim).T, dropped)
     side.to_anchors[:, tile.rows] += gradient
@@ -305,18 +319,16 @@ def _by_pairs(side: Side, tile: Tile, pulled: Tensor) -> Tensor:
     keep, anchors = side.judge(tile), side.anchors[:, tile.rows]
     context, similarity = side.context(tile, keep), tile.similarity
     keep = torch.ones_like(similarity) if keep is None else keep
-    found = 1 - keep if side.attract else torch.zeros((), dtype=keep.dtype, device=keep.device).expand_as(keep)
+    found = 1 - keep if side.attract else torch.zeros_like(keep[..., :1]).expand_as(keep)
     tile.own_columns(keep).zero_()
     tile.own.zero_()
-    value, slopes = side.values(
-        Pairs(similarity=similarity, keep=keep, found=found, **context), tile, [similarity, tile.positive]
-    )
-    if side.to_anchors is None:
-        return value
-    slope = (slopes[0] / side.batch).flatten(0, 1)
-    side.to_anchors[:, tile.rows] += (slope @ side.flat).view_as(anchors)
-    pulled.addmm_(anchors.reshape(-1, side.dim).T, slope)
-    side.pull(tile, slopes[1])
+    pairs = Pairs(similarity=similarity, keep=keep, found=found, **context)
+    value, slopes = side.values(pairs, tile, [similarity, tile.positive])
+    if side.to_anchors is not None:
+        slope = (slopes[0] / side.batch).flatten(0, 1)
+        side.to_anchors[:, tile.rows] += (slope @ side.flat).view_as(anchors)
+        pulled.addmm_(anchors.reshape(-1, side.dim).T, slope)
+        side.pull(tile, slopes[1])
     return value
 
 
@@ -330,50 +342,52 @@ def contrast_both(image: Side, text: Side) -> Tensor:
     (tile,) = image.tiles(image.batch)
     loss, weights = image.anchors.new_zeros(()), list[Tensor]()
     for side, view in ((image, tile), (text, tile.transposed())):
-        screening = side.screening
-        if screening is not None and screening.learning and screening.prepass:
-            screening.learn(view)
-            screening.settle()
-        keep = side.judge(view)
-        context = side.context(view, keep)
-        tau = context["state"].get("temperature", side.shared.get("temperature"))
+        if side.prepass:
+            side.learn_first([view])
         memory = image.scratch.like(f"weight {len(weights)}", view.similarity)
-        weight, total, log_sum = exponentials(view.similarity, keep, tau, memory)
-        log_sum.masked_fill_(context["kept"] == 0, -math.inf)
-        inverse = total.reciprocal().masked_fill_(context["kept"] == 0, 0)
-        mean = lambda w=weight, v=view, i=inverse: (v.similarity * w).sum(-1) * i  # noqa: E731
+        _, context, weight, inverse, log_sum = _weigh(side, view, memory)
+        mean = partial(_weighted_mean, view.similarity, weight, inverse)
         rows = Rows(log_sum=log_sum, gain=torch.zeros_like(log_sum), weighted_mean=mean, **context)
         value, slopes = side.values(rows, view, [log_sum, view.positive])
         loss += value
         if side.to_anchors is not None:
-            weights.append(weight.mul_((slopes[0] * inverse / (tau * side.batch)).unsqueeze(-1)))
+            scale = slopes[0] * inverse / (side.temperature(view) * side.batch)
+            weights.append(weight.mul_(scale.unsqueeze(-1)))
             side.pull(view, slopes[1])
     if image.to_anchors is not None and image.to_candidates is not None:
         weight = weights[0].add_(weights[1].mT)[0]
-        to_images = weight @ text.anchors[0]
-        if "temperature" in image.shared:
-            slope = (image.anchors[0] * to_images).sum() / image.shared["temperature"]
-            image.to_shared["temperature"] -= slope
-        image.to_anchors[0] += to_images
-        image.to_candidates[0] += weight.T @ image.anchors[0]
+        gradient = weight @ text.anchors[0]
+        image.warm(image.anchors[0], gradient)
+        image.to_anchors[0] += gradient
+        image.to_candidates[0] += (image.anchors[0].T @ weight).T
     return loss / image.batch
 
 
-def exponentials(
-    similarity: Tensor, keep: Tensor | None, tau: Tensor, out: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _weigh(side: Side, tile: Tile, out: Tensor) -> tuple[Tensor | None, dict[str, Any], Tensor, Tensor, Tensor]:
+    """Keep-mask, fields of `Context`, exp(s / tau) of kept negatives in `out`, 1 / its sum, and log of its sum."""
+    keep = side.judge(tile)
+    context = side.context(tile, keep)
+    weight, total, log_sum = exponentials(tile.similarity, keep, side.temperature(tile), out)
+    empty = context["kept"] == 0
+    return keep, context, weight, total.reciprocal().masked_fill_(empty, 0), log_sum.masked_fill_(empty, -math.inf)
+
+
+def _weighted_mean(similarity: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
+    return (similarity * weight).sum(-1) * inverse
+
+
+def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """exp(s / tau) over kept candidates and 0 elsewhere, its sum over a row [V, t], and the logarithm of that sum.
 
     The first two are divided by a common factor per row where they would otherwise leave the range of numbers. Powers
     of 2, since on a CPU they are computed four times as fast as powers of e, and to the same error.
 
     Args:
-        similarity: [V, t, M]; overwritten where `out` is None.
+        similarity: [V, t, M].
         keep: 1 or 0, [V, t, M], or None to keep all.
         tau: scalar or [t].
-        out: [V, t, M], memory for the result.
+        out: [V, t, M], memory for the result; may be that of `similarity`.
     """
-    out = similarity if out is None else out
     scale = (LOG2_E / tau).unsqueeze(-1)
     if float(tau.amin()) >= 1 / LARGEST_EXPONENT:
         weight = torch.mul(similarity, scale, out=out).exp2_()

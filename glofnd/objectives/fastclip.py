@@ -64,12 +64,7 @@ class FastCLIP(Objective):
 
 
 class FastCLIPv1(FastCLIP):
-    """C with a constant tau (SogCLR for image-text pairs).
-
-    Args:
-        num_samples: pairs in the data set.
-        detector: who is a false negative; None keeps every negative.
-    """
+    """C with a constant tau (SogCLR for image-text pairs)."""
 
     @checked
     def __init__(
@@ -97,10 +92,6 @@ class FastCLIPv2(FastCLIP):
 
     g_i = log(u_i + 1e-14) - sum_kept w (s - s_ii) / (n_i tau_i) + rho drives them (`move_temperatures`), within
     [0.01, 1]. The defaults of rho and its step size are ours.
-
-    Args:
-        num_samples: pairs in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     @checked
@@ -134,10 +125,6 @@ class FastCLIPv3(FastCLIP):
 
     tau is a parameter with its own learning rate (`parameter_groups`); `after_step` keeps it at 0.01 or above and cuts
     the step just made to a third where it began at 0.03 or below, as a third of the learning rate would.
-
-    Args:
-        num_samples: pairs in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     before: Tensor

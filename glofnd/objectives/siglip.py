@@ -22,10 +22,6 @@ class SigLIP(Objective):
 
     Half of it is summed over images and half over texts, each without what its detector drops; under `attract` that has
     y = 1 instead. 1/tau is learned as exp(`logit_scale`).
-
-    Args:
-        num_samples: pairs in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     modalities = ("image", "text")

@@ -20,10 +20,6 @@ class SimCLR(Objective):
 
     p is the similarity of the sample's two views; negatives are both views of all other samples of the batch. Without a
     detector this is twice the NT-Xent loss.
-
-    Args:
-        num_samples: samples in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     @checked

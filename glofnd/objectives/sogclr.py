@@ -24,10 +24,6 @@ class SogCLR(Objective):
     G_k is the mean of e^{s/tau} over the kept negatives of view k, u_k = (1 - gamma) u_i + gamma G_k its moving
     average, and the sample stores the mean of u_1 and u_2. At its first visit u_k = G_k. A row with no negative left
     contributes -p_i and leaves u alone.
-
-    Args:
-        num_samples: samples in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     @checked
@@ -54,10 +50,6 @@ class ISogCLR(Objective):
 
     g_i = mean over views of [ log u_k - sum_kept w s / (n_k tau_i) ] + rho drives them (`move_temperatures`); the loss
     of the batch uses the temperatures from before it.
-
-    Args:
-        num_samples: samples in the data set.
-        detector: who is a false negative; None keeps every negative.
     """
 
     @checked
