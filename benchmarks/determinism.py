@@ -4,16 +4,14 @@
     python benchmarks/determinism.py --only threads --json some.json    cases whose name holds "threads", and references
 
 Each case is a process of its own, since what it varies must be set before torch starts: it trains a ResNet-18 of width
-8 for 112 steps of 64 pictures with SogCLR and GloFND, extracts features, and fits the linear probe and the neighbours.
-It is compared with the reference of its precision: same machine, one thread, channels last. "seed 2" is what another
-seed changes, the scale for all others. Then the evaluations on stored features are repeated with other threads and
-kernels. docs/determinism.md has the figures and what follows.
+8 for 112 steps of 64 pictures with SogCLR and our location-scale detector, extracts features, and fits the linear probe
+and the neighbours; some evaluate the reference's checkpoint. It is compared with the reference of its precision: same
+machine, one thread. "seed 2" is what another seed changes, the scale for all others (docs/determinism.md).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import json
 import os
@@ -21,6 +19,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -30,27 +29,32 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.determinism_case import evaluate, train
 from glofnd.files import write_json
 from glofnd.progress import progress
 
-SAMPLES, CLASSES, SIDE = {"train": 1024, "test": 1000}, 10, 32
+SAMPLES, CLASSES, SIDE, BATCH = {"train": 1024, "test": 1000}, 10, 32, 64
+TASKS = {"linear": [{"dataset": "noise", "fractions": [1, 0.1], "draws": [1, 1]}]}
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is set differently from a reference: keys of `training`, the seed, variables of the environment."""
+    """What is set differently from a reference: keys of `training`, the seed, variables of the environment.
+
+    Where `trained` is False, the reference's checkpoint is evaluated anew.
+    """
 
     reference: str | None
     training: dict[str, Any] = field(default_factory=dict)
     seed: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     processes: int = 1
+    trained: bool = True
 
 
 FP32 = {"precision": "fp32"}
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-TRAININGS = {
+TWO = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+CASES = {
     "fp32": Case(None, FP32),
     "bf16": Case("fp32"),
     "again, fp32": Case("fp32", FP32),
@@ -62,14 +66,10 @@ TRAININGS = {
     "AVX2 instead of the best, fp32": Case("fp32", FP32, environment=AVX2),
     "oneDNN without bf16 instructions, bf16": Case("bf16", environment={"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}),
     "seed 2, fp32": Case("fp32", FP32, seed=2),
-}
-EVALUATIONS: dict[str, dict[str, str]] = {
-    "reference": {},
-    "again": {},
-    "threads 2": {"threads": "2"},
-    "BLAS for AVX2": {"OPENBLAS_CORETYPE": "Haswell"},
-    "BLAS for SSE": {"OPENBLAS_CORETYPE": "Katmai"},
-    "all for AVX2": {"OPENBLAS_CORETYPE": "Haswell", **AVX2},
+    "evaluation, again": Case("fp32", FP32, trained=False),
+    "evaluation, threads 2": Case("fp32", FP32, environment=TWO, trained=False),
+    "evaluation, BLAS for AVX2": Case("fp32", FP32, environment={"OPENBLAS_CORETYPE": "Haswell"}, trained=False),
+    "evaluation, BLAS for SSE": Case("fp32", FP32, environment={"OPENBLAS_CORETYPE": "Katmai"}, trained=False),
 }
 
 
@@ -102,32 +102,93 @@ def write_pictures(out: Path) -> None:
         write_shards(content, out / "noise" / split, shards=2, head=head, tail=tail)
 
 
-def child(*arguments: object, **environment: str) -> None:
+def config_of(case: Case) -> dict[str, Any]:
+    """The run config of a case."""
+    from glofnd.detectors import LocationScale
+    from glofnd.encoders import ResNet18
+    from glofnd.objectives import SogCLR
+    from glofnd.parameters import parameters
+    from glofnd.pretraining import TrainingOptions
+    from glofnd.views import TwoViews
+
+    def block(target: Callable[..., Any], **given: Any) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in parameters(target).items()} | given
+
+    small = {"width": 8, "stem": "pooled", "projector_hidden": 64, "projector_dim": 32}
+    # 16 steps an epoch; false negatives are dropped from the second on.
+    detector = {"alpha": 0.1, "start_filter": 1}
+    return {
+        "run": f"noise/sogclr/location-scale/seed{case.seed}",
+        "experiment": "noise",
+        "modality": "unimodal",
+        "seed": case.seed,
+        "dataset": "noise",
+        "label": "label",
+        "encoder": {"name": "resnet18", **block(ResNet18, **small)},
+        "views": block(TwoViews),
+        "training": block(TrainingOptions, epochs=7, batch_size=BATCH, device="cpu", **case.training),
+        "objective": {"label": "sogclr", "method": "sogclr", **block(SogCLR)},
+        "detector": {"label": "location-scale", "method": "location-scale", **block(LocationScale, **detector)},
+    }
+
+
+def carry_out(case: Case, shards: Path, out: Path) -> None:
+    """Train and evaluate; what is compared stands in `out/found.npz`."""
+    from evaluation import evaluate
+    from glofnd import checkpoint
+    from glofnd.pretraining import pretrain
+    from glofnd.pretraining.trainer import Trainer
+
+    losses: list[float] = []
+    train_step = Trainer.train_step
+
+    def recorded(trainer: Trainer, batch: Any) -> float:
+        losses.append(loss := train_step(trainer, batch))
+        return loss
+
+    Trainer.train_step = recorded  # type: ignore[method-assign, assignment]
+    config, path = config_of(case), out / "checkpoint.pt"
+    if case.trained:
+        pretrain(config, shards / "noise" / "train", out)
+    else:
+        path = out.parent / str(case.reference) / "checkpoint.pt"
+    if int(os.environ.get("RANK", 0)):
+        return
+    state = checkpoint.read(path)
+    evaluate(config, TASKS, path, shards, out)
+    last = state["history"][-1]
+    metrics = json.loads((out / "linear" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    found = {
+        "loss of epochs": np.array([entry["loss"] for entry in state["history"]]),
+        "weights": np.concatenate([value.numpy().ravel() for value in state["model"].values()]),
+        "median threshold": np.array(last["threshold"]["image"]["q50"]),
+        "F1 of false negatives": np.array(last["detection"]["image"]["f1"]),
+        **{f"{entry['metric']} of {entry.get('fraction')}": np.array(entry["value"]) for entry in metrics},
+    }
+    with np.load(out / "linear" / "predictions.npz") as predictions:
+        found |= {name: predictions[name] for name in predictions.files if name.endswith(".prediction")}
+    if case.trained:
+        found["loss"] = np.array(losses)
+    np.savez(out / "found.npz", allow_pickle=False, **found)
+
+
+def start(name: str, root: Path) -> None:
     """This script again, for one case."""
-    threads = environment.pop("threads", "1")
-    numbers = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    case = CASES[name]
     # Threads that wait must not keep others from running, where there are fewer cores than they are.
-    variables = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **numbers, **environment}
-    command = [sys.executable, __file__, *map(str, arguments)]
+    variables = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **dict.fromkeys(TWO, "1"), **case.environment}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(case.processes)]
+    command = [sys.executable, *(launcher if case.processes > 1 else []), __file__, "--case", name, str(root)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"error: {' '.join(command)}:\n{done.stderr}")
-
-
-def processor() -> str:
-    """Its name, where the system tells."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 def compared(found: Path, reference: Path) -> dict[str, Any]:
     """How far the arrays of two cases are apart, by what they are about; exactly 0 where they are equal bit for bit."""
     with np.load(found) as file, np.load(reference) as other:
         left, right = ({name: archive[name] for name in archive.files} for archive in (file, other))
-    distances: dict[str, Any] = {"identical": left.keys() == right.keys()}
+    distances: dict[str, Any] = {"identical": left.keys() <= right.keys()}
     for name in left.keys() & right.keys():
         same = bool(np.array_equal(left[name], right[name]))
         distances["identical"] &= same
@@ -145,36 +206,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Determinism, measured.")
     parser.add_argument("--json", type=Path, help="file for the findings")
     parser.add_argument("--only", default="", help="cases whose name holds this text, and their references")
-    parser.add_argument("--train", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
-    parser.add_argument("--evaluate", nargs=2, metavar=("FEATURES", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.train:
-        case, folder = TRAININGS[arguments.train[0]], Path(arguments.train[1])
-        return train(case.training, case.seed, case.processes, folder.parent.parent / "shards", folder)
-    if arguments.evaluate:
-        return evaluate(*map(Path, arguments.evaluate))
-
-    asked = {name for name in TRAININGS if arguments.only in name}
-    chosen = {name: TRAININGS[name] for name in TRAININGS if name in asked | {"fp32", "bf16"}}
-    found: dict[str, Any] = {"training": {}, "evaluation": {}}
+    if arguments.case:
+        name, root = arguments.case[0], Path(arguments.case[1])
+        return carry_out(CASES[name], root / "shards", root / name)
+    chosen = {name: case for name, case in CASES.items() if arguments.only in name or name in ("fp32", "bf16")}
+    machine = {"processor": platform.processor() or platform.machine(), "torch": version("torch")}
+    found: dict[str, Any] = {"machine": machine, "cases": {}}
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_pictures(root / "shards")
-        for name, case in progress(chosen.items(), len(chosen), "trainings", "cases"):
-            child("--train", name, root / "runs" / name, **case.environment)
+        for name, case in progress(chosen.items(), len(chosen), "determinism", "cases"):
+            start(name, root)
             if case.reference:
-                where = [root / "runs" / which / "found.npz" for which in (name, case.reference)]
-                found["training"][name] = {"reference": case.reference, **compared(*where)}
-        features = root / "runs" / "fp32" / "features"
-        for name, environment in progress(EVALUATIONS.items(), len(EVALUATIONS), "evaluations", "cases"):
-            child("--evaluate", features, root / "evaluations" / name, **environment)
-            if name != "reference":
-                where = [root / "evaluations" / which / "found.npz" for which in (name, "reference")]
-                found["evaluation"][name] = compared(*where)
-    found["machine"] = {"processor": processor(), "torch": version("torch"), "numpy": version("numpy")}
-    for part in ("training", "evaluation"):
-        for name, distances in found[part].items():
-            print(f"{name}: {json.dumps({key: value for key, value in distances.items() if value})}")
+                distances = compared(root / name / "found.npz", root / case.reference / "found.npz")
+                found["cases"][name] = {"reference": case.reference, **distances}
+                print(f"{name}: {json.dumps({key: value for key, value in distances.items() if value})}", flush=True)
     if arguments.json:
         write_json(arguments.json, found)
 
