@@ -9,8 +9,6 @@ from typing import Any
 
 from glofnd.command_line import Parser, at_least_one
 from glofnd.failures import report
-from glofnd.files import none_from_the_future
-from glofnd.lifetime import end_with_caller
 
 BASELINES = ("raw-pixels", "random-init")
 
@@ -155,17 +153,8 @@ def _discovery(arguments: argparse.Namespace) -> None:
         discover_untrained(arguments.baseline, config, source, *where)
 
 
-def _read_by(arguments: argparse.Namespace) -> list[Path]:
-    """The files that Snakemake knows as inputs of a command."""
-    given = vars(arguments)
-    found = [] if given.get("checkpoint") is None else [arguments.checkpoint]
-    found += [arguments.features / "manifest.json"] if "features" in given else []
-    return found + (list(arguments.shards.glob("*/*/manifest.json")) if "shards" in given else [])
-
-
 def main() -> None:
     """Run one command; an error of the user's is one line on stderr and exit status 2."""
-    end_with_caller()
     arguments = _parser().parse_args()
     # Read by the BLAS behind numpy when it is first imported, which is below.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -175,7 +164,6 @@ def main() -> None:
     handler = handlers.get(arguments.command, _on_features)
     try:
         handler(arguments)
-        none_from_the_future(_read_by(arguments))
     except Exception as error:
         raise SystemExit(report(error, f"raise mem_mb of the rule of {arguments.command!r}")) from None
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import io
 import json
 import os
 import tempfile
-import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,8 +18,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 __all__ = [
-    *("atomic_open", "blame_storage", "making_sense", "none_from_the_future"),
-    *("read_json", "sha256", "verify_zip", "write_json"),
+    "atomic_open",
+    "blame_storage",
+    "making_sense",
+    "read_json",
+    "sha256",
+    "verify_zip",
+    "write_json",
 ]
 
 _STORAGE = frozenset(
@@ -136,19 +139,6 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def none_from_the_future(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Date files that seem to be from the future to this moment.
-
-    Where the clock was set back, what is made from such a file would be older than it, and Snakemake would refuse it,
-    or make it again at each call. Files that are gone or another's are left as they are. A date is never moved forward:
-    where a file server's clock is ahead, what others have made of the file would be older than it.
-    """
-    for path in paths:
-        with contextlib.suppress(OSError):
-            if Path(path).stat().st_mtime > (now := time.time()):
-                os.utime(path, (now, now))
 
 
 def verify_zip(handle: IO[bytes]) -> None:

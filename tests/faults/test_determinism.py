@@ -75,6 +75,6 @@ def test_two_worlds(tmp_path):
     left, right = found.values()
     assert left.keys() == right.keys()
     assert [key for key in left if left[key] != right[key]] == []
-    for part in ("shards/mine/train/000000.tar", "checkpoint.history[2].loss", "features/mine.test.npz/features"):
+    for part in ("shards/mine/train/000000.tar", "checkpoint.history[2].loss", "run/features/mine.test.npz/features"):
         assert part in left
     assert "top1" in left["linear/metrics"] and "precision" in left["discovery/metrics"]

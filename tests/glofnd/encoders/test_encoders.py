@@ -2,11 +2,10 @@ import pytest
 import torch
 
 from glofnd.encoders import build_model
-from glofnd.registry import ENCODERS, with_defaults
 
 
 def run_config(name, seed=1, **parameters):
-    return {"seed": seed, "encoder": {"name": name, **with_defaults(ENCODERS[name], parameters)}}
+    return {"seed": seed, "encoder": {"name": name, **parameters}}
 
 
 SMALL = {"width": 4, "projector_hidden": 8, "projector_dim": 6}
