@@ -79,7 +79,7 @@ def test_history_and_metrics_are_written(shards, tmp_path):
 
 REFUSED = [
     ({"training": {"batch_size": 64}}, "batch_size 64 exceeds the 24 samples"),
-    ({"training": {"lr": 1e30}}, "z1 holds NaN or infinity|lower training.lr"),
+    ({"training": {"lr": 1e30}}, "not finite|lower training.lr"),
     ({"training": {"precision": "fp16"}}, "precision must be one of fp32, bf16, not 'fp16'"),
     ({"training": {"device": "cuda"}}, "no GPU is visible; use cpu or auto"),
 ]
