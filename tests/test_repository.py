@@ -1,4 +1,4 @@
-"""Rules of the repository that no linter knows: who imports whom, unsafe calls, what the lock and requirements name."""
+"""Rules of the repository that no linter knows: who imports whom, what the lock and requirements name."""
 
 from __future__ import annotations
 
@@ -91,27 +91,6 @@ except ModuleNotFoundError:
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "torch alone", done.stderr
-
-
-UNSAFE_KEYWORDS = {"shell": True, "allow_pickle": True, "weights_only": False}
-
-
-def unsafe(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call):
-            continue
-        called, place = ast.unparse(node.func), f"{relative(path)}:{node.lineno}"
-        given = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
-        yield from (f"{place} {key}={value}" for key, value in UNSAFE_KEYWORDS.items() if given.get(key) is value)
-        if called == "torch.load" and "weights_only" not in given:
-            yield f"{place} torch.load without weights_only=True"
-        if called in ("pickle.load", "pickle.loads", "pickle.Unpickler", "os.system"):
-            yield f"{place} {called}"
-
-
-def test_no_unsafe_loading_and_no_shell() -> None:
-    paths = [path for package in PACKAGES for path in tracked(f"{package}/*.py")]
-    assert [found for path in paths for found in unsafe(path)] == []
 
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:

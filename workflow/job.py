@@ -1,7 +1,7 @@
 """One job of a benchmark: what a rule of the DAG runs, and what a person can run by hand.
 
     python -m workflow.job --benchmark results/benchmark.json pretrain --run fashion-mnist/sogclr/none/seed1
-    torchrun --standalone --nproc-per-node 2 -m workflow.job --benchmark ... pretrain --run ...
+    torchrun --standalone --nproc-per-node 2 -m -- workflow.job --benchmark ... pretrain --run ...
 
 `benchmark.json` is the resolved config that Snakemake writes before its first job. Errors are one line on stderr. Exit
 codes: 0 done; 2 bad input; 75 stopped on request (EX_TEMPFAIL), the same command goes on.

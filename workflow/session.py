@@ -114,15 +114,15 @@ class Session:
         nodes, processes = self.grid.config["resources"]["pretrain"]["nodes"], self.grid.processes()
         if nodes * processes == 1:
             return job
-        # Workers get the signal, and as long as their checkpoint takes.
+        # Workers get the signal, and as long as their checkpoint takes. Behind `--` torchrun looks for no options.
         run = f"torchrun --nproc-per-node {processes} --shutdown-timeout 600 --signals-to-handle SIGTERM,SIGINT,SIGUSR1"
         if nodes == 1:
-            return job.replace("python", f"{run} --standalone", 1)
+            return job.replace("python -m", f"{run} --standalone -m --", 1)
         # One agent on each node; they meet on the first.
         cpus = self.training_threads(name)
         srun = f"srun --nodes {nodes} --ntasks {nodes} --ntasks-per-node 1 --cpus-per-task {cpus} --kill-on-bad-exit=1"
         meeting = '--rdzv-backend c10d --rdzv-endpoint "$(hostname):$((20000 + SLURM_JOB_ID % 20000))"'
-        return job.replace("python", f"{srun} {run} --nnodes {nodes} {meeting}", 1)
+        return job.replace("python -m", f"{srun} {run} --nnodes {nodes} {meeting} -m --", 1)
 
     # Before the first job and after the last
 
