@@ -10,6 +10,7 @@ codes: 0 done; 2 bad input; 75 stopped on request (EX_TEMPFAIL), the same comman
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from argparse import Namespace
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from glofnd.failures import report
-from glofnd.files import read_json, write_json
+from glofnd.files import making_sense, read_json, write_json
 
 __all__ = ["main"]
 
@@ -116,6 +117,18 @@ def _arguments() -> Namespace:
     return parser.parse_args()
 
 
+def _grid(given: Namespace) -> Any:
+    from workflow.grid import Grid
+
+    grid = Grid(read_json(given.benchmark))
+    with making_sense(given.benchmark, "it must be the resolved config that snakemake writes"):
+        runs = [run.id for run in grid.all_runs]
+    if "run" in given and given.run not in runs:
+        near = ", ".join(difflib.get_close_matches(given.run, runs, 3) or runs[:3])
+        raise ValueError(f"--run {given.run}: {given.benchmark} has no such run; it has {near}, ...")
+    return grid
+
+
 def main() -> int:
     """Run one command; returns its exit code."""
     given = _arguments()
@@ -123,16 +136,7 @@ def main() -> int:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(given.threads)
     try:
-        from workflow.grid import Grid
-
-        config = read_json(given.benchmark)
-        try:
-            grid = Grid(config)
-            known = grid.run(given.run) if "run" in given else None
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"{given.benchmark}: has no {error}; is it of this benchmark?") from None
-        del known
-        COMMANDS[given.command][0](grid, given)
+        COMMANDS[given.command][0](_grid(given), given)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         return STOPPED
