@@ -33,7 +33,7 @@ def test_a_data_set_is_fetched_sharded_trained_on_and_evaluated_by_hand(tmp_path
             "modality": "unimodal",
             "dataset": "digits",
             "encoder": {"name": "resnet10", "width": 4, "projector_hidden": 16, "projector_dim": 8},
-            "training": {"epochs": 2, "batch_size": 256},
+            "training": {"epochs": 2, "batch_size": 256, "precision": "fp32"},
             "objectives": {"simclr": {}},
             "detectors": {"none": {}, "oracle": {"start_filter": 1}},
             "evaluations": {"linear": [{"dataset": "digits", "fractions": [1]}]},
