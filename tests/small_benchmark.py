@@ -15,10 +15,10 @@ def small_benchmark(epochs: int, filter_from: int, **resources: dict[str, Any]) 
         "seeds": [1],
         "significance": None,
         "resources": resources,
-        "datasets": {"digits": {"image_size": 8, "shards": 2}, "fashion-mnist": False, "emoji": False},
+        "datasets": {"digits": {"image_size": 8, "shards": 2}, "glyphs": False, "glyph-captions": False},
         "experiments": {
-            "emoji": False,
-            "fashion-mnist": False,
+            "glyphs": False,
+            "glyph-captions": False,
             "small": {
                 "modality": "unimodal",
                 "dataset": "digits",

@@ -37,13 +37,14 @@ def pictures(folder: Path) -> None:
 
 def config() -> dict[str, Any]:
     default = yaml.safe_load((ROOT / "configs/smoke.yaml").read_text(encoding="utf-8"))
-    experiment = default["experiments"]["fashion-mnist"]
+    experiment = default["experiments"]["glyphs"]
     experiment |= {
         "dataset": "mine",
         "training": {"epochs": 2, "batch_size": 16, "inspect_every": 1},
         "detectors": {
             "none": False,
             "batch-quantile": False,
+            "location-scale": False,
             "oracle": False,
             "location-scale": False,
             "glofnd": {"start_update": 1, "start_filter": 1},
@@ -57,12 +58,12 @@ def config() -> dict[str, Any]:
         "baselines": [],
     }
     block = {"dataset": "folder", "path": PICTURES, "image_size": 16, "shards": 1}
-    datasets = {"fashion-mnist": False, "emoji": False, "mnist": False, "mine": block}
+    datasets = {"glyphs": False, "glyph-captions": False, "mnist": False, "mine": block}
     return {
         "paths": {"raw": RAW, "shards": SHARDS, "results": RESULTS},
         "seeds": [1],
         "datasets": {"digits": {"image_size": 16, "shards": 1}, **datasets},
-        "experiments": {"emoji": False, "fashion-mnist": experiment},
+        "experiments": {"glyph-captions": False, "glyphs": experiment},
         "significance": None,
         "mlflow": {"prefix": PREFIX},
     }
@@ -87,7 +88,7 @@ def test_names_are_names(tmp_path: Path) -> None:
     page = (tmp_path / RESULTS / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page and "&lt;img src=x" in page
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/{RESULTS}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name(f"{PREFIX}fashion-mnist").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name(f"{PREFIX}glyphs").experiment_id])
     assert run.info.status == "FINISHED" and any(name.startswith("linear/") for name in run.data.metrics)
     assert client.list_artifacts(run.info.run_id, "results")
     shutil.rmtree(tmp_path / RESULTS)

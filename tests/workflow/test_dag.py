@@ -30,14 +30,15 @@ DETECTORS: dict[str, Any] = {
     "oracle": {"method": "oracle", "start_filter": 6},
 }
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-SWITCHED_OFF = dict.fromkeys(DEFAULT["experiments"]["fashion-mnist"]["detectors"], False)
+SWITCHED_OFF = dict.fromkeys(DEFAULT["experiments"]["glyphs"]["detectors"], False)
 
 CONFIG: dict[str, Any] = {
     "paths": {"raw": "raw", "shards": "shards", "results": "out"},
     "seeds": [1, 2],
+    "datasets": {"digits": {}, "glyphs": False, "glyph-captions": False},
     "experiments": {
-        "emoji": False,
-        "fashion-mnist": {
+        "glyph-captions": False,
+        "glyphs": {
             "dataset": "digits",
             "training": {"batch_size": 32, "epochs": 20},
             "detectors": {**SWITCHED_OFF, **DETECTORS},
@@ -46,7 +47,7 @@ CONFIG: dict[str, Any] = {
         },
     },
 }
-RUN = "out/runs/fashion-mnist/sogclr"
+RUN = "out/runs/glyphs/sogclr"
 LATER = {"tables": 1, "mlflow": 1, "report": 1, "all": 1}
 FIRST_CALLS: list[list[str]] = []
 
@@ -132,7 +133,7 @@ def test_a_failing_job_leaves_the_others_results_and_its_resume_file(dag: Dag) -
     assert not (dag.folder / "out/summary.parquet").exists()
     failed = dag.folder / RUN / "oracle/seed2"
     assert (failed / "resume-1.pt").is_file() and not (failed / "checkpoint.pt").exists()
-    log = dag.folder / "out/logs/pretrain/fashion-mnist/sogclr/oracle/seed2.log"
+    log = dag.folder / "out/logs/pretrain/glyphs/sogclr/oracle/seed2.log"
     assert "the stub was told to fail" in log.read_text(encoding="utf-8")
 
 
@@ -147,7 +148,7 @@ def test_data_is_fetched_and_sharded_before_anything_is_trained(dag: Dag) -> Non
 def test_the_next_run_does_only_what_is_missing_and_says_where_results_are(dag: Dag) -> None:
     done = dag.run()
     assert done.returncode == 0, done.stderr
-    assert dag.of("pretrain") == dag.of("evaluate") == {"fashion-mnist/sogclr/oracle/seed2"}
+    assert dag.of("pretrain") == dag.of("evaluate") == {"glyphs/sogclr/oracle/seed2"}
     assert dag.of("shard") == set() and "out/report.html" in done.stderr
 
 
@@ -172,7 +173,7 @@ def test_adding_a_seed_runs_only_that_seed(dag: Dag) -> None:
 
 @pytest.mark.slow
 def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
-    change = "experiments={'fashion-mnist': {'detectors': {'glofnd': {'alpha': 0.2}}}}"
+    change = "experiments={'glyphs': {'detectors': {'glofnd': {'alpha': 0.2}}}}"
     planned = _planned(dag.run("--dry-run", "--config", change))
     # All runs are evaluated again: what a baseline drops is held against GloFND's alpha.
     assert planned["pretrain"] == 2 and "trunk" not in planned
@@ -180,14 +181,14 @@ def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
 
 @pytest.mark.slow
 def test_a_new_task_evaluates_every_run_again_and_trains_none(dag: Dag) -> None:
-    change = "experiments={'fashion-mnist': {'evaluations': {'discovery': false}}}"
+    change = "experiments={'glyphs': {'evaluations': {'discovery': false}}}"
     assert _planned(dag.run("--dry-run", "--config", change)) == {"evaluate": 8, **LATER}
 
 
 @pytest.mark.slow
 def test_how_training_is_executed_trains_and_evaluates_nothing_again(dag: Dag) -> None:
     training = {"threads": 2, "workers": 3, "checkpoint_seconds": 5, "device": "cpu", "state_layout": "sharded"}
-    changes = [f"experiments={{'fashion-mnist': {{'training': {training}}}}}"]
+    changes = [f"experiments={{'glyphs': {{'training': {training}}}}}"]
     changes += ["resources={'pretrain': {'nodes': 2, 'gpu': 4}}"]
     planned = _planned(dag.run("--dry-run", "--config", *changes))
     assert not {"pretrain", "trunk", "evaluate"} & planned.keys()

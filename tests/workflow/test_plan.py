@@ -58,11 +58,11 @@ def test_trunks_are_trained_once(tmp_path: Path) -> None:
 
 
 def test_times_are_measured_or_stated_and_never_guessed(tmp_path: Path) -> None:
-    grid = grid_of(tmp_path, plan={"images_per_second": {"emoji": 100.0}, "minutes": {"emoji": 3.0}})
+    grid = grid_of(tmp_path, plan={"images_per_second": {"glyph-captions": 100.0}, "minutes": {"glyph-captions": 3.0}})
     rows = {row.experiment: row for row in trainings(grid)}
-    assert rows["fashion-mnist"].hours is None and rows["emoji"].hours is not None
-    assert "fashion-mnist are not known yet" in as_text(grid)
-    run = next(run for run in grid.runs.values() if run.experiment == "fashion-mnist")
+    assert rows["glyphs"].hours is None and rows["glyph-captions"].hours is not None
+    assert "glyphs are not known yet" in as_text(grid)
+    run = next(run for run in grid.runs.values() if run.experiment == "glyphs")
     folder, benchmark = Path(grid.run_folder(run)), tmp_path / f"results/benchmarks/evaluate/{run.id}.tsv"
     folder.mkdir(parents=True)
     (folder / "history.json").write_text(json.dumps({"epochs": [{"images_per_second": 512.0}]}))
@@ -70,6 +70,6 @@ def test_times_are_measured_or_stated_and_never_guessed(tmp_path: Path) -> None:
     with benchmark.open("w", newline="") as file:
         csv.writer(file, delimiter="\t").writerows([["s", "h:m:s"], ["120", "0:02:00"]])
     row = next(iter(trainings(grid)))
-    assert row.hours == pytest.approx(row.epochs / 3600), "512 pictures at 512 a second"
-    evaluated = [run for run in grid.all_runs if run.experiment == "fashion-mnist"]
+    assert row.hours == pytest.approx(row.epochs * row.samples / 512 / 3600), "at 512 pictures a second"
+    evaluated = [run for run in grid.all_runs if run.experiment == "glyphs"]
     assert row.evaluation_hours == pytest.approx(2 * len(evaluated) / 60)

@@ -6,10 +6,8 @@ import sqlite3
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Smoke, run_smoke
+from conftest import Smoke, run_smoke
 
-from glofnd.data.datasets.emoji_names import read_concepts
-from glofnd.data.emoji_groups import GROUPS
 from glofnd.files import read_json, sha256
 from workflow.tracking import import_runs
 
@@ -22,12 +20,6 @@ def test_every_result_is_there(smoke: Smoke) -> None:
         assert (smoke.results / name).stat().st_size > 0, name
     for path in [*smoke.grid.training_metrics(), *smoke.grid.evaluation_metrics()]:
         assert read_json(path)["format"] == 1, path
-
-
-def test_the_groups_that_a_config_may_name_are_those_of_the_fetched_emoji(smoke: Smoke) -> None:
-    concepts = read_concepts(ROOT / smoke.config["paths"]["raw"] / "emoji").concepts
-    named = {(group, subgroup) for group, subgroups in GROUPS.items() for subgroup in subgroups}
-    assert {(concept.group, concept.subgroup) for concept in concepts} == named
 
 
 def test_it_ends_by_saying_where_everything_is(smoke: Smoke) -> None:
@@ -88,7 +80,7 @@ def test_runs_branch_from_their_trunk(smoke: Smoke) -> None:
 
 def test_two_seeds_differ(smoke: Smoke) -> None:
     one, two = (
-        read_json(f"{smoke.grid.run_folder(smoke.grid.run(f'fashion-mnist/sogclr/none/seed{seed}'))}/history.json")
+        read_json(f"{smoke.grid.run_folder(smoke.grid.run(f'glyphs/sogclr/none/seed{seed}'))}/history.json")
         for seed in (1, 2)
     )
     assert one["epochs"][0]["loss"] != two["epochs"][0]["loss"]
