@@ -46,7 +46,6 @@ def config() -> dict[str, Any]:
             "batch-quantile": False,
             "location-scale": False,
             "oracle": False,
-            "location-scale": False,
             "glofnd": {"start_update": 1, "start_filter": 1},
         },
         "evaluations": {
