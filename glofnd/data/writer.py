@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from tarfile import BLOCKSIZE
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import webdataset
 
 from glofnd.data.manifest import CHECKSUM, CHECKSUM_END, FORMAT, NO_LABEL
 from glofnd.data.split import BadSampleError, Split
@@ -82,7 +82,7 @@ def _write_shard(
     """Write samples; per index the offset and size of its picture and captions, zeros where it is left out."""
     shown = [split.extension] if split.captions is None else [split.extension, "txt"]
     offsets = []
-    with tarfile.open(fileobj=handle, mode="w|") as tar:
+    with webdataset.TarWriter(handle, encoder=False, mtime=0, user="glofnd", group="glofnd") as tar:
         for index, picture in zip(indices, pictures, strict=False):
             if picture is None:
                 offsets.append([0, 0] * len(shown))
@@ -92,12 +92,12 @@ def _write_shard(
             if split.captions is not None:
                 members["txt"] = "\n".join(split.captions[index]).encode()
             place: dict[str, list[int]] = {}
-            for extension in sorted(members):
-                data = members[extension]
-                info = tarfile.TarInfo(f"{index:09d}.{extension}")
-                info.size, info.mode, info.uname, info.gname = len(data), 0o444, "glofnd", "glofnd"
-                place[extension] = [tar.offset + tarfile.BLOCKSIZE, len(data)]
-                tar.addfile(info, io.BytesIO(data))
+            position = tar.tarstream.offset
+            for extension in sorted(members):  # the order in which TarWriter writes
+                size = len(members[extension])
+                place[extension] = [position + BLOCKSIZE, size]
+                position += BLOCKSIZE + -(-size // BLOCKSIZE) * BLOCKSIZE
+            tar.write({"__key__": f"{index:09d}", **members})
             offsets.append([number for extension in shown for number in place[extension]])
     return np.array(offsets)
 
