@@ -135,7 +135,7 @@ def over_tasks(draw: np.random.Generator, trials: int) -> Iterator[Row]:
             own = (1 - shared) ** 0.5 * draw.normal(size=(n, FAMILY))
             return levels + shared**0.5 * draw.normal(size=(n, 1)) + own
 
-        truth = float(np.mean([interquartile_mean(scores()) for _ in range(1000)]))
+        truth = float(np.mean([interquartile_mean(scores()) for _ in range(5 * trials)]))
         found = []
         for _ in range(trials):
             one, other = scores(), scores()

@@ -14,7 +14,7 @@ def test_every_part_prints_its_table(monkeypatch, capsys):
 
 
 def test_rates_over_seeds_are_those_that_theory_names():
-    rows = list(simulation.over_seeds(np.random.default_rng(3), 150))
+    rows = list(simulation.over_seeds(np.random.default_rng(3), 100))
     for row in (row for row in rows if row["differences"] == "normal"):
         assert row["t"] == pytest.approx(0.05, abs=0.04)
         assert row["covered"] == pytest.approx(0.95, abs=0.04)
