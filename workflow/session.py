@@ -120,7 +120,9 @@ class Session:
             return job.replace("python -m", f"{run} --standalone -m --", 1)
         # One agent on each node; they meet on the first.
         cpus = self.training_threads(name)
-        srun = f"srun --nodes {nodes} --ntasks {nodes} --ntasks-per-node 1 --cpus-per-task {cpus} --kill-on-bad-exit=1"
+        # The job's only step; after a requeue SLURM can take the one of before for still there, hence --overlap.
+        srun = f"srun --overlap --nodes {nodes} --ntasks {nodes} --ntasks-per-node 1"
+        srun += f" --cpus-per-task {cpus} --kill-on-bad-exit=1"
         meeting = '--rdzv-backend c10d --rdzv-endpoint "$(hostname):$((20000 + SLURM_JOB_ID % 20000))"'
         return job.replace("python -m", f"{srun} {run} --nnodes {nodes} {meeting} -m --", 1)
 

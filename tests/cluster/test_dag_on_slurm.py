@@ -16,7 +16,7 @@ from glofnd.pretraining import pretrain
 from tests.small_benchmark import DETECTORS, RUNS, small_benchmark
 
 pytestmark = pytest.mark.slow
-EPOCHS, LEAVING = 40, 8
+EPOCHS, LEAVING = 24, 6
 TRUNK = f"out/trunks/small/sogclr/seed1/epoch{LEAVING}"
 TRAINING = "rule_pretrain_wildcards_small"
 ASKED = {"mem_mb": 1500, "runtime": 10, "partition": "both"}
