@@ -7,9 +7,19 @@ from PIL import Image
 
 from glofnd.data.split import Split
 from glofnd.data.writer import write_shards
-from glofnd.registry import DETECTORS, ENCODERS, OBJECTIVES, TRAINING, VIEWS, with_defaults
+from glofnd.detectors import DETECTORS
+from glofnd.encoders import ENCODERS
+from glofnd.objectives import OBJECTIVES
+from glofnd.parameters import parameters
+from glofnd.pretraining.options import TrainingOptions
+from glofnd.views import TwoViews
 
 NAMES = ["red", "green", "blue", "grey"]
+
+
+def with_defaults(target, given=None):
+    """Options of `target`, those that are not given at their defaults."""
+    return {name: (given or {}).get(name, option.default) for name, option in parameters(target).items()}
 
 
 def png(array):
@@ -46,7 +56,6 @@ def run_config(objective, detector, modality="unimodal", seed=1, epochs=2, **opt
     if modality == "unimodal":
         small = {"width": 4, "stem": "small", "projector_hidden": 8, "projector_dim": 6}
         encoder = {"name": "resnet18", **with_defaults(ENCODERS["resnet18"], small)}
-    training = {key: schema["default"] for key, schema in TRAINING.items()}
     return {
         "run": f"tiny/{objective}/{detector}/seed{seed}",
         "experiment": "tiny",
@@ -55,9 +64,9 @@ def run_config(objective, detector, modality="unimodal", seed=1, epochs=2, **opt
         "dataset": "tiny",
         "label": "label",
         "encoder": encoder,
-        "views": {key: schema["default"] for key, schema in VIEWS.items()},
-        "training": {**training, "epochs": epochs, "batch_size": 8, "precision": "fp32"},
-        "objective": {"label": objective, "method": objective, **with_defaults(OBJECTIVES[objective], {})},
+        "views": with_defaults(TwoViews),
+        "training": {**with_defaults(TrainingOptions), "epochs": epochs, "batch_size": 8, "precision": "fp32"},
+        "objective": {"label": objective, "method": objective, **with_defaults(OBJECTIVES[objective])},
         "detector": {"label": detector, "method": detector, **with_defaults(DETECTORS[detector], options)},
     }
 

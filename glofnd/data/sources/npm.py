@@ -78,7 +78,8 @@ def _download(packages: Sequence[Package], folder: Path) -> None:
     reason = ""
     with tempfile.TemporaryDirectory(prefix="npm-pack-", dir=folder) as name:
         wanted = [f"{package.name}@{package.version}" for package in packages]
-        options = ["--pack-destination", name, "--ignore-scripts", "--loglevel=error", "--fetch-timeout=60000"]
+        # npm resolves the destination from its own working directory.
+        options = ["--pack-destination", str(Path(name).resolve()), "--ignore-scripts", "--loglevel=error", "--fetch-timeout=60000"]
         try:
             run([*_npm_command(), "pack", *wanted, *options], cwd=Path(name), seconds=120 + 30 * len(packages))
         except FetchError as error:
