@@ -76,10 +76,9 @@ def _download(packages: Sequence[Package], folder: Path) -> None:
         FetchError: naming those that are missing in the end.
     """
     reason = ""
-    with tempfile.TemporaryDirectory(prefix="npm-pack-", dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix="npm-pack-", dir=folder.resolve()) as name:
         wanted = [f"{package.name}@{package.version}" for package in packages]
-        # npm resolves the destination from its own working directory.
-        options = ["--pack-destination", str(Path(name).resolve()), "--ignore-scripts", "--loglevel=error", "--fetch-timeout=60000"]
+        options = ["--pack-destination", name, "--ignore-scripts", "--loglevel=error", "--fetch-timeout=60000"]
         try:
             run([*_npm_command(), "pack", *wanted, *options], cwd=Path(name), seconds=120 + 30 * len(packages))
         except FetchError as error:
