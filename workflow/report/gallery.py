@@ -36,6 +36,8 @@ def found(results: Results) -> Section:
                 path = Path(results.grid.run_folder(run)) / "discovery" / "gallery.npz"
                 if path.is_file():
                     pictures, shown, wrong = _gallery(path)
+                    if not shown:
+                        continue
                     title = Markup("{}: {} <small>seed {}, {} finds shown, {} of them wrong</small>").format(
                         trial.experiment, trial.bold(label), run.seed, shown, wrong
                     )
