@@ -23,6 +23,7 @@ def test_seeds_are_the_fewest_that_give_so_many_jobs(jobs: int) -> None:
     assert fewer < jobs
 
 
+@pytest.mark.slow
 def test_a_preset_with_files_of_the_users_is_planned_beside_an_empty_workflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

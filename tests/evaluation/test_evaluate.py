@@ -12,6 +12,8 @@ from glofnd.encoders import load_model
 from glofnd.files import read_json
 from tests.evaluation.tiny_shards import baseline_config
 
+pytestmark = pytest.mark.slow
+
 TASKS = {
     "linear": [{"dataset": "tiny", "fractions": [1, 0.5], "draws": [1, 2]}],
     "transfer": [{"dataset": "tiny"}],

@@ -37,6 +37,7 @@ def test_test_labels_and_test_pictures_choose_nothing(tmp_path, run, task):
     assert values(found, "strength") == values(run(other, [task]), "strength")
 
 
+@pytest.mark.slow
 def test_the_papers_protocol_chooses_on_the_test_set_and_ours_does_not(tmp_path):
     """What makes the paper's protocol optimistic, and ours not."""
     chosen, scores = {transfer_paper: set(), transfer: set()}, {}

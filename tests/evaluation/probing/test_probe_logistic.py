@@ -5,6 +5,8 @@ from sklearn.linear_model import LogisticRegression
 
 from evaluation.probing.logistic import C_PATH, SoftmaxRegression, fit_probe, optimum, standardise
 
+pytestmark = pytest.mark.slow
+
 
 def blobs(samples, width, classes, spread, seed=0):
     """Overlapping classes in correlated, badly scaled features, as an encoder's are; float32."""

@@ -50,6 +50,7 @@ def test_pair_counts_by_enumeration():
     assert pair_counts(["x"]) == {"pairs": 0, "share": 0.0}
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_by_any_number_of_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "_PARALLEL_FROM", 1)
     monkeypatch.setattr(writer, "_CHUNK", 4)

@@ -7,6 +7,8 @@ import pytest
 from tests.glofnd.encoders.batch_norm_worker import CASES
 from tests.glofnd.gloo_ranks import results_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_equals_one_process(ranks, tmp_path):

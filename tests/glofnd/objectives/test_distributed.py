@@ -7,6 +7,8 @@ import pytest
 from tests.glofnd.gloo_ranks import results_of
 from tests.glofnd.objectives.distributed_worker import BATCH, CASES, LAYOUTS, SAMPLES, STEPS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def run(request, tmp_path_factory):

@@ -10,6 +10,8 @@ import pytest
 
 from tests.glofnd.pretraining.ranks_worker import CASES, LAYOUTS, QUICK, RESUMED
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).with_name("ranks_worker.py")
 WRITTEN = ["checkpoint.pt", "history.json", "metrics.json"]
 SETS = [pytest.param((2, QUICK), id="2"), pytest.param((4, CASES), id="4-all", marks=pytest.mark.slow)]

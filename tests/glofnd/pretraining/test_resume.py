@@ -20,6 +20,8 @@ from glofnd.pretraining.signals import SIGNALS
 from tests.glofnd.pretraining.tiny_run import assert_same, make_config, numbers, run, run_step_by_step
 from tests.glofnd.pretraining.tiny_run import write_tiny as write
 
+pytestmark = pytest.mark.slow
+
 WRITTEN = ["checkpoint.pt", "history.json", "metrics.json"]
 STEPS = 9
 

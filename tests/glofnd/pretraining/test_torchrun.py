@@ -12,6 +12,8 @@ import pytest
 from glofnd import checkpoint
 from tests.glofnd.pretraining.tiny_run import make_config
 
+pytestmark = pytest.mark.slow
+
 WORKER = Path(__file__).with_name("torchrun_worker.py")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 # Only the signal makes the one write a checkpoint; the other writes one after every step.
