@@ -61,8 +61,7 @@ class Processes:
         """The model as all processes train it together; where there is one alone, the model itself."""
         if self.ranks is None:
             return model
-        # Buffers are those of batch norm, which are equal anyway.
-        return DistributedDataParallel(synchronise_batch_norm(model), broadcast_buffers=False)
+        return DistributedDataParallel(synchronise_batch_norm(model))
 
     def gather(self, part: Tensor) -> Tensor:
         """The parts of all processes, one after the other."""

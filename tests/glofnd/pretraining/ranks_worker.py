@@ -45,7 +45,8 @@ def train(case, layout, shards, out):
     trainer.build_model = (lambda config: build_model(config).double()) if double else build_model
     trainer.build_objective = (lambda *a, **k: build_objective(*a, **k).double()) if double else build_objective
     objective, detector, training = CASES[case]
-    options = {"init": "quantile"} if detector == "glofnd" else {}
+    # Not where texts are equal: their similarities are, and so is a threshold, which rounding would decide on.
+    options = {"init": "quantile"} if case == "sogclr glofnd" else {}
     encoder = "open-clip" if "clip" in objective else "resnet18"
     training = {**training, "state_layout": layout}
     config = make_config(objective, detector, encoder=encoder, training=training, start_filter=1, **options)
