@@ -56,7 +56,7 @@ test: lint ## All checks and all tests, a whole smoke DAG among them
 	@$(ACTIVATE); pytest $(PYTEST_ARGS)
 
 test-fast: setup ## The quick tests alone
-	@$(ACTIVATE); pytest -m 'not slow and not network'
+	@$(ACTIVATE); pytest $(PYTEST_ARGS) -m 'not slow and not network'
 
 test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; as root, with Debian's slurm-wlm and munge
 	@$(ACTIVATE); GLOFND_TEST_CLUSTER=1 pytest tests/cluster --durations 5

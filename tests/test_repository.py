@@ -60,39 +60,6 @@ def test_imports_go_one_way(room: str) -> None:
     ] == []
 
 
-def test_the_method_needs_torch_alone() -> None:
-    """What is neither the standard library's, torch's or needed by torch, nor ours, cannot be imported."""
-    program = f"""
-import re, sys
-from importlib.metadata import packages_distributions, requires
-queue, allowed = ["torch"], set()
-while queue:
-    name = re.sub(r"[-_.]+", "-", queue.pop()).lower()
-    if name not in allowed:
-        allowed.add(name)
-        try:
-            queue += [re.match(r"[\\w.-]+", line)[0] for line in requires(name) or [] if "extra ==" not in line]
-        except ModuleNotFoundError:
-            pass  # of another platform
-provided = packages_distributions()
-def needed(top):
-    return any(re.sub(r"[-_.]+", "-", found).lower() in allowed for found in provided[top])
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        top = name.partition(".")[0]
-        if top not in {PACKAGES} and top in provided and not needed(top):
-            raise ModuleNotFoundError(f"refused: {{name}}", name=name)
-sys.meta_path.insert(0, Refuse())
-import glofnd, glofnd.state, glofnd.detectors, glofnd.objectives
-try:
-    import pandas
-except ModuleNotFoundError:
-    print("torch alone")
-"""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.strip() == "torch alone", done.stderr
-
-
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
     machine = re.compile(r"(?<![.\w])/(?:work|tmp|root|opt)/\w+|(?<![.\w])/home/(?!glofnd\b)\w+")
     texts = {path: path.read_bytes().decode(errors="replace") for path in tracked() if "tests/" not in relative(path)}
