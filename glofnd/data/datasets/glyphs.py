@@ -102,9 +102,14 @@ def _fonts(split: str, families: int, weights: int, test_families: int) -> list[
     return [(face, weight) for face in train for weight in _weights(face, weights)]
 
 
+def _name(character: str) -> str:
+    """Unicode's name, as "latin capital letter a"."""
+    return unicodedata.name(character).lower()
+
+
 def _caption(face: Typeface, weight: int, character: str, style: bool) -> str:
-    """Unicode's name; with the style, as "latin capital letter a, bold sans, lato"."""
-    name = unicodedata.name(character).lower()
+    """The name; with the style, as "latin capital letter a, bold sans, lato"."""
+    name = _name(character)
     return f"{name}, {_WEIGHTS[weight // 100 - 1]} {face.kind}, {face.family.replace('-', ' ')}" if style else name
 
 
@@ -126,19 +131,16 @@ def glyphs(
     characters = NEW_CHARACTERS if split.endswith("characters") else CHARACTERS
     samples = [(face, w, c) for face, w in _fonts(split, families, weights, test_families) for c in characters]
     classes = {
-        "label": everything,
-        "name": [unicodedata.name(character).lower() for character in everything],
+        "label": [_name(character) for character in everything],
         "base": sorted({base(character) for character in everything}),
         "family": [face.family for face in typefaces()],
         "kind": sorted({face.kind for face in typefaces()}),
     }
     numbers = {field: {name: number for number, name in enumerate(names)} for field, names in classes.items()}
-    labels = [numbers["label"][character] for _, _, character in samples]
     return Split(
         classes=classes,
         labels={
-            "label": labels,
-            "name": labels,
+            "label": [numbers["label"][_name(character)] for _, _, character in samples],
             "base": [numbers["base"][base(character)] for _, _, character in samples],
             "family": [numbers["family"][face.family] for face, _, _ in samples],
             "kind": [numbers["kind"][face.kind] for face, _, _ in samples],
