@@ -6,10 +6,10 @@
 
 A probe is what the evaluation `linear` does: C chosen from logspace(-6, 5, 10) on folds of the training labels, then a
 refit on all. scikit-learn's `LogisticRegression` (lbfgs, float64, its own tolerance, at most 1,000 iterations) fits the
-same training part of the first fold at all ten C, each from zero (`plain`) or from the C before (`warm`), and refits at
-our C; where we have several folds it still has one. Both have one thread; CPU seconds are compared, so that a busy
-machine does not decide. Ends with exit status 1 where our refit is more than 1e-4 (relative) above scikit-learn's
-objective at a hundredth of its tolerance.
+same training part of the first fold at all ten C, each from zero (`plain`) or from the C before (`warm`); where we have
+several folds it still has one. Its refit at our C has the largest tolerance with which it comes within 1e-4 (relative)
+of the optimum, which it is given at a hundredth of its own. Both have one thread; CPU seconds are compared, so that a
+busy machine does not decide. Ends with exit status 1 where our refit is more than 1e-4 above that optimum.
 
 The synthetic features have what makes real frozen features hard to probe: a power-law spectrum (variance of principal
 axis j about 1/j), classes in groups of five whose means differ along the leading axes, covariances that differ between
@@ -97,26 +97,31 @@ def main() -> None:
     with threadpool_limits(1):
         start = time.process_time()
         probe = fit_probe(train, labels, int(labels.max()) + 1, "top1", seed=0)
-        ours = time.process_time() - start
+        ours, strength = time.process_time() - start, probe.strength
         right = (probe.scores(test).argmax(axis=1) == truth).mean()
-        print(f"ours    {ours:8.1f} s   C {probe.strength:.3g} ({probe.selection}), test {right:.4f}", flush=True)
+        print(f"ours {ours:.1f} s: C {strength:.3g} ({probe.selection}), test {right:.4f}", flush=True)
         mask, double = fold_masks(labels, seed=0)[0], train.astype(np.float64)
+        exact = LogisticRegression(C=strength, max_iter=20_000, tol=1e-6).fit(double, labels)
+        least = objective(exact.coef_, exact.intercept_, train, labels, strength)
+        excess = objective(probe.weights, probe.intercept, train, labels, strength) / least - 1
+        print(f"our refit's objective is {excess:+.1e} (relative) from scikit-learn's at tol 1e-6", flush=True)
+        for tolerance in (1e-4, 3e-5, 1e-5, 3e-6, 1e-6):
+            start = time.process_time()
+            refit = LogisticRegression(C=strength, max_iter=20_000, tol=tolerance).fit(double, labels)
+            last = time.process_time() - start
+            if objective(refit.coef_, refit.intercept_, train, labels, strength) <= least * (1 + 1e-4):
+                break
+        right = refit.score(test.astype(np.float64), truth)
         for warm in (True, *([] if options.skip_plain else [False])):
             start = time.process_time()
             models = path(double[mask], labels[mask], warm)
-            held_out = [model.score(double[~mask], labels[~mask]) for model in models]
-            best = models[int(np.argmax(held_out))]
-            refit = LogisticRegression(C=probe.strength, max_iter=1000).fit(double, labels)
-            theirs = time.process_time() - start
+            theirs = time.process_time() - start + last
+            best = models[int(np.argmax([model.score(double[~mask], labels[~mask]) for model in models]))]
             print(
-                f"{'warm' if warm else 'plain':7} {theirs:8.1f} s   C {best.C:.3g}, refit's test "
-                f"{refit.score(test.astype(np.float64), truth):.4f}; {theirs / ours:.1f} times as long",
+                f"{'warm' if warm else 'plain'} {theirs:.1f} s, {last:.1f} of them the refit (tol {tolerance:g}): "
+                f"C {best.C:.3g}, test {right:.4f}; {theirs / ours:.1f} times as long",
                 flush=True,
             )
-        exact = LogisticRegression(C=probe.strength, max_iter=20_000, tol=1e-6).fit(double, labels)
-    least = objective(exact.coef_, exact.intercept_, train, labels, probe.strength)
-    excess = objective(probe.weights, probe.intercept, train, labels, probe.strength) / least - 1
-    print(f"our refit's objective is {excess:+.1e} (relative) from scikit-learn's at tol 1e-6")
     raise SystemExit(excess > 1e-4)
 
 

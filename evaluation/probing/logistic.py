@@ -4,10 +4,9 @@
 
 One eigendecomposition of the features serves all fits: in their principal axes the Hessian of class k is near the
 diagonal C lambda_j mean_i[p_ik (1 - p_ik)] + 1, and L-BFGS in variables scaled by its root needs tens of iterations
-where plain features need thousands. All folds of one C are one problem with a loss per fold. C rises over ten values,
-each fit starting where the last one ended. To choose C it takes validation scores and no optima, so the path's fits
-stop, in single precision, once their scores are stable; the refit on all labels runs in double precision to its
-optimum.
+where plain features need thousands. All folds of one C are one problem. C rises over ten values, each fit starting
+where the last one ended. To choose C it takes validation scores and no optima, so the path's fits stop, in single
+precision, once their scores are stable; the refit on all labels ends at its optimum, in double precision.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from evaluation.probing.subsets import fold_masks
@@ -29,24 +29,17 @@ __all__ = ["C_PATH", "FIXED_C", "Probe", "SoftmaxRegression", "fit_probe", "l2_n
 Array = NDArray[Any]
 
 C_PATH = np.logspace(-6, 5, 10)
-
 FIXED_C = 1.0
 """C where there are too few labels to validate (a median of one per class)."""
-
-_EVERY = 5
-"""Iterations between two looks at a fit."""
-
-_LONGEST = 50
-"""Iterations of a fit whose validation score does not settle."""
-
+_EVERY, _LONGEST = 5, 50
+"""Iterations between two looks at a fit, and of one whose validation score does not settle."""
 _TILE = 2**21
 """Logits that are held at a time."""
 
 
 def l2_normalise(features: Array) -> Array:
     """Rows of unit length; a zero row stays zero."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.maximum(length, 1e-12), dtype=features.dtype)
+    return np.asarray(features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12))
 
 
 def standardise(train: Array, test: Array) -> tuple[Array, Array]:
@@ -61,11 +54,7 @@ def standardise(train: Array, test: Array) -> tuple[Array, Array]:
 class Probe:
     """A fitted classifier.
 
-    Attributes:
-        weights: float64 [K, F].
-        intercept: float64 [K].
-        strength: the C it was fitted with.
-        selection: how C was chosen: `hold-out`, `<k>-fold` or `fixed`.
+    Its C is `strength`, chosen by `hold-out`, `<k>-fold` or `fixed` (`selection`); weights [K, F], intercept [K].
     """
 
     weights: Array
@@ -85,11 +74,10 @@ class SoftmaxRegression:
         features: [n, F].
         labels: int [n] in [0, K).
         classes: K.
-        device: where to compute.
     """
 
-    def __init__(self, features: Array, labels: Array, classes: int, device: str | None = None) -> None:
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, features: Array, labels: Array, classes: int) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.labels, self.classes = torch.as_tensor(labels, device=self.device), classes
         x = torch.as_tensor(features, dtype=torch.float64, device=self.device)
         self.centre = x.mean(dim=0)
@@ -113,8 +101,7 @@ class SoftmaxRegression:
 
     def zeros(self) -> Tensor:
         """Parameters [P, K, d + 1], the intercept last."""
-        size = self.masks.shape[1], self.classes, self.design.shape[1]
-        return torch.zeros(size, dtype=self.design.dtype, device=self.device)
+        return self.design.new_zeros(self.masks.shape[1], self.classes, self.design.shape[1])
 
     def _tiles(self, parameters: Tensor) -> Any:
         """Rows, exp(logits - their maximum) [m, P, K], their sums [m, P] and the losses [m, P], by tiles of samples."""
@@ -139,9 +126,8 @@ class SoftmaxRegression:
             work.scatter_add_(2, place, -mask[..., None])
             gradient += (work.flatten(1).T @ self.design[rows]).view_as(parameters)
         gradient *= strength
-        weights = parameters[..., :-1]
-        gradient[..., :-1] += weights
-        return strength * loss + 0.5 * weights.square().sum(), gradient
+        gradient[..., :-1] += parameters[..., :-1]
+        return strength * loss + 0.5 * parameters[..., :-1].square().sum(), gradient
 
     def scale(self, parameters: Tensor, strength: float) -> Tensor:
         """One over the root of the Hessian's approximate diagonal."""
@@ -153,33 +139,28 @@ class SoftmaxRegression:
         return torch.cat([spread * (self.power / len(self.design)) + 1, spread + 1e-6], dim=2).rsqrt()
 
     def minimise(
-        self, start: Tensor, strength: float, finished: Callable[[Tensor, float, int], bool], longest: int
+        self, start: Tensor, strength: float, finished: Callable[[Tensor, float], bool], longest: int, flat: float
     ) -> Tensor:
-        """L-BFGS from `start` until `finished(parameters, f, iterations)`, asked every few iterations."""
-        scale = self.scale(start, strength)
-        scaled = (start / scale).requires_grad_()
-        search: Any = torch.optim.LBFGS(
-            [scaled],
-            max_iter=_EVERY,
-            max_eval=10 * _EVERY,
-            history_size=10,
-            tolerance_grad=0,
-            tolerance_change=0,
-            line_search_fn="strong_wolfe",
-        )
+        """L-BFGS until `finished(parameters, f)`, `longest` iterations, or one that lowers f by `flat` of it."""
+        scale, done = self.scale(start, strength), 0
 
-        def closure() -> Tensor:
-            value, gradient = self.value(scaled.detach() * scale, strength)
-            scaled.grad = gradient * scale
-            return value
+        def parameters(scaled: Array) -> Tensor:
+            return torch.as_tensor(scaled, dtype=scale.dtype, device=self.device).view_as(scale) * scale
 
-        for iterations in range(_EVERY, longest + 1, _EVERY):
-            search.step(closure)
-            parameters = scaled.detach() * scale
-            value = float(search.state[scaled]["prev_loss"])
-            if finished(parameters, value, iterations):
-                break
-        return parameters
+        def objective(scaled: Array) -> tuple[float, Array]:
+            value, gradient = self.value(parameters(scaled), strength)
+            return float(value), (gradient * scale).flatten().double().cpu().numpy()
+
+        def look(intermediate_result: OptimizeResult) -> None:
+            nonlocal done
+            done += 1
+            if done % _EVERY == 0 and finished(parameters(intermediate_result.x), intermediate_result.fun):
+                raise StopIteration
+
+        first = (start / scale).flatten().double().cpu().numpy()
+        options = {"maxiter": longest, "ftol": flat, "gtol": 0}
+        found = minimize(objective, first, jac=True, method="L-BFGS-B", callback=look, options=options)
+        return parameters(found.x)
 
     def validate(self, parameters: Tensor, metric: str) -> tuple[float, float, float]:
         """Score, its standard error and mean log-likelihood of left-out samples, each under the fit without it."""
@@ -199,19 +180,23 @@ class SoftmaxRegression:
         return Probe(weights.cpu().numpy(), intercept.cpu().numpy(), strength, selection)
 
 
-def optimum(problem: SoftmaxRegression, strength: float, start: Tensor, tolerance: float = 1e-6) -> Tensor:
-    """Parameters at which ten iterations, after a fresh start of L-BFGS too, lower f by less than `tolerance` of it."""
-    for _ in range(20):
+def optimum(
+    problem: SoftmaxRegression, strength: float, start: Tensor, tolerance: float = 3e-6, passes: int = 20
+) -> Tensor:
+    """Parameters at which ten iterations lower f by at most `tolerance` of it, after a fresh start of L-BFGS too."""
+    before = float(problem.value(start, strength)[0])
+    for _ in range(passes):
         values: list[float] = []
 
-        def settled(_: Tensor, value: float, iterations: int, values: list[float] = values) -> bool:
+        def settled(_: Tensor, value: float, values: list[float] = values) -> bool:
             values.append(value)
-            return len(values) > 2 and values[-3] - value <= tolerance * value
+            return len(values) > 1 and values[-2] - value <= tolerance / 2 * value
 
-        before, _ = problem.value(start, strength)
-        start = problem.minimise(start, strength, settled, longest=500)
-        if float(before) - values[-1] <= tolerance * values[-1]:
+        start = problem.minimise(start, strength, settled, 500, flat=torch.finfo(start.dtype).eps)
+        after = float(problem.value(start, strength)[0])
+        if before - after <= 10 * tolerance * after:
             break
+        before = after
     return start
 
 
@@ -219,23 +204,24 @@ def choose_strength(problem: SoftmaxRegression, metric: str) -> tuple[float, Ten
     """The C of `C_PATH` with the best validation score, and the mean parameters of its fits [1, K, d + 1].
 
     Ties go to the smaller validation log-loss, then to the smaller C. The path ends where the score has fallen by more
-    than two standard errors: a weaker penalty only overfits further.
+    than its standard error: a weaker penalty only overfits further.
     """
     parameters = problem.zeros()
     fits: list[tuple[tuple[float, float], float, Tensor]] = []
     for strength in C_PATH:
         seen: list[tuple[float, float, float]] = []
 
-        def stable(at: Tensor, _: float, iterations: int, seen: list[tuple[float, float, float]] = seen) -> bool:
+        def stable(at: Tensor, _: float, seen: list[tuple[float, float, float]] = seen) -> bool:
             seen.append(problem.validate(at, metric))
-            values, likelihoods = zip(*((value, likelihood) for value, _, likelihood in seen[-3:]), strict=True)
-            near = max(values) - min(values) <= 1e-3 and max(likelihoods) - min(likelihoods) <= -0.01 * likelihoods[-1]
-            return len(values) == 3 and near
+            if len(seen) < 2:
+                return False
+            (before, _, earlier), (value, _, likelihood) = seen[-2:]
+            return abs(value - before) <= 1e-3 and abs(likelihood - earlier) <= -0.01 * likelihood
 
-        parameters = problem.minimise(parameters, strength, stable, _LONGEST)
-        value, error, likelihood = seen[-1]
+        parameters = problem.minimise(parameters, strength, stable, _LONGEST, flat=1e-5)
+        value, error, likelihood = problem.validate(parameters, metric)
         fits.append(((value, likelihood), float(strength), parameters))
-        if value < max(fit[0][0] for fit in fits) - 2 * error:
+        if value < max(fit[0][0] for fit in fits) - error:
             break
     best = max(range(len(fits)), key=lambda place: (*fits[place][0], -place))
     return fits[best][1], fits[best][2].mean(dim=0, keepdim=True)
@@ -260,4 +246,5 @@ def fit_probe(
     if len(masks):
         strength, start = choose_strength(problem.masked(masks), metric)
         selection = "hold-out" if len(masks) == 1 else f"{len(masks)}-fold"
-    return problem.probe(optimum(problem, strength, start.double()), strength, selection)
+    single = optimum(problem.masked(np.ones((1, len(labels)))), strength, start.float(), 1e-5, passes=1)
+    return problem.probe(optimum(problem, strength, single.double()), strength, selection)
