@@ -53,8 +53,8 @@ FIRST_CALLS: list[list[str]] = []
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something is so, at most a minute."""
-    end = time.monotonic() + 60
+    """Wait until something is so, at most five minutes."""
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)

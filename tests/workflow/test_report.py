@@ -202,7 +202,7 @@ def test_the_section_of_the_guide_works_as_shown(copy: dict[str, Any], monkeypat
     code, entry = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     module: dict[str, Any] = {}
     exec(code, module)
-    name = entry.splitlines()[1].removesuffix(",")
+    name = re.findall(r"\w+", entry)[-1]
     monkeypatch.setattr(build, "SECTIONS", [*build.SECTIONS, module[name]])
     page = made(copy)
     assert table(page, "fashion: linear probe, all 8,192 labels")[0] == ["detector", "best seed"]
