@@ -37,11 +37,12 @@ def snakemake(folder: Path, *arguments: str, tools: Path) -> subprocess.Complete
     """Run the small benchmark in `folder`, with the commands in `tools` first on PATH."""
     config = {"container": str(HERE / "apptainer"), **small_benchmark(epochs=3, filter_from=1)}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
+    command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(folder), "--workflow-profile", str(ROOT / "profiles/default")]
-    command += ["--configfile", str(ROOT / "configs/smoke.yaml"), str(folder / "config.yaml"), *arguments]
+    command += ["--configfile", str(ROOT / "configs/smoke.yaml"), str(folder / "config.yaml"), "--cores", "2"]
     path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    return run(*command, cwd=folder, env={**os.environ, "PATH": path, "APPTAINER_BIND": f"{ROOT}:{ROOT}:ro"})
+    environment = {**os.environ, "PATH": path, "APPTAINER_BIND": f"{ROOT}:{ROOT}:ro"}
+    return run(*command, *arguments, cwd=folder, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,7 @@ def test_the_image_says_where_it_comes_from_and_keeps_nothing_of_the_build_machi
     places = "/root/.cache /home/glofnd/.cache /tmp /var/tmp /var/lib/apt/lists /var/cache/apt/archives /run"
     settings = "/etc/pip.conf /etc/apt/apt.conf.d/host"
     find = f"find {places} {settings} -type f -size +0 ! -name lock ! -path '/run/.containerenv' 2>/dev/null; true"
-    found = run(
-        "podman", "run", "--rm", "--runtime", "runc", "--network", "none", "--user", "0", IMAGE, "sh", "-c", find
-    )
+    found = podman_run("--user", "0", IMAGE, "sh", "-c", find)
     assert (found.returncode, found.stdout) == (0, "")
 
 
