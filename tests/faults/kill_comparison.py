@@ -17,7 +17,7 @@ from glofnd.files import read_json
 def timeless(value: Any) -> Any:
     """Without what differs between any two runs; tensors and arrays as bytes, so that NaN equals NaN."""
     if isinstance(value, dict):
-        times = {"provenance", "seconds", "images_per_second", "source"}
+        times = {"provenance", "seconds", "images_per_second", "source", "origin"}
         return {key: timeless(item) for key, item in value.items() if key not in times}
     if isinstance(value, torch.Tensor):
         value = value.numpy()
