@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import parameters
 from glofnd.pretraining import TrainingOptions, objective_from, pretrain
 from glofnd.pretraining.history import EpochRecord, detection_scores, threshold_quantiles
@@ -75,6 +76,17 @@ def test_history_and_metrics_are_written(shards, tmp_path):
     assert metrics["provenance"]["inputs"]["shards"]
     thresholds = objective_from(state, 24).detectors["image"].thresholds
     assert thresholds.shape == (24,) and thresholds.mean() < 0.95
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_trains(shards, tmp_path, no_git, name):
+    """With what it needs of the trainer: a detector that drops something, where there are negatives."""
+    detector = "batch-quantile" if OBJECTIVES[name].uses_negatives else "none"
+    config = make_config(name, detector, epochs=2, start_filter=1, training={"precision": "bf16"})
+    run(config, shards, tmp_path)
+    epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
+    assert np.isfinite([entry["loss"] for entry in epochs]).all() and epochs[0]["loss"] != epochs[1]["loss"]
+    assert ["detection" in entry for entry in epochs] == [False, detector != "none"]
 
 
 REFUSED = [
