@@ -78,15 +78,14 @@ def test_history_and_metrics_are_written(shards, tmp_path):
     assert thresholds.shape == (24,) and thresholds.mean() < 0.95
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_trains(shards, tmp_path, no_git, name):
-    """With what it needs of the trainer: a detector that drops something, where there are negatives."""
+@pytest.mark.parametrize("name", ["dcl", "hcl", "sce", "barlow-twins", "vicreg"])
+def test_rivals_train_in_half_precision(shards, tmp_path, no_git, name):
+    """The first three beside a detector that drops something from the second epoch on."""
     detector = "batch-quantile" if OBJECTIVES[name].uses_negatives else "none"
-    config = make_config(name, detector, epochs=2, start_filter=1, training={"precision": "bf16"})
-    run(config, shards, tmp_path)
+    run(make_config(name, detector, epochs=3, start_filter=1, training={"precision": "bf16"}), shards, tmp_path)
     epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
-    assert np.isfinite([entry["loss"] for entry in epochs]).all() and epochs[0]["loss"] != epochs[1]["loss"]
-    assert ["detection" in entry for entry in epochs] == [False, detector != "none"]
+    assert epochs[2]["loss"] < epochs[0]["loss"] < np.inf
+    assert ["detection" in entry for entry in epochs] == [False, detector != "none", detector != "none"]
 
 
 REFUSED = [
