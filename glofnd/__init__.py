@@ -7,12 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glofnd.detectors import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle
-    from glofnd.objectives import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SigLIP, SimCLR, SogCLR
+    from glofnd.objectives import (
+        CLIP,
+        DCL,
+        HCL,
+        SCE,
+        BarlowTwins,
+        FastCLIPv1,
+        FastCLIPv2,
+        FastCLIPv3,
+        ISogCLR,
+        SigLIP,
+        SimCLR,
+        SogCLR,
+        VICReg,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CLIP",
+    "DCL",
+    "HCL",
+    "SCE",
+    "BarlowTwins",
     "BatchQuantile",
     "FastCLIPv1",
     "FastCLIPv2",
@@ -26,6 +44,7 @@ __all__ = [
     "SigLIP",
     "SimCLR",
     "SogCLR",
+    "VICReg",
     "__version__",
 ]
 

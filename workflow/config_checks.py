@@ -10,6 +10,7 @@ from typing import Any
 from evaluation import EVALUATIONS
 from evaluation.task import suffixes
 from glofnd.clip_models import model_config, model_names, own_tokens, takes_size
+from glofnd.objectives import OBJECTIVES
 from workflow import declared
 from workflow.config import PAPER, dataset_of, nearest
 from workflow.grid import BASELINE, Grid
@@ -44,6 +45,11 @@ def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
                 fitting = [key for key, entry in declared.entries(group).items() if modality in entry.modalities]
                 what = f"{block['method']} is not for {modality} experiments"
                 yield f"{where}.{group}.{label}: {what}; {nearest('', fitting)}"
+    for objective in filter(_without_negatives, experiment["objectives"].values()):
+        for label, block in experiment["detectors"].items():
+            if block["method"] != "none":
+                what = f"{objective['method']} has no negatives, so {block['method']} has nothing to drop"
+                yield f"{where}.detectors.{label}: {what}; give {objective['method']} an experiment with detector none"
     for label, group in ((BASELINE, "objectives"), ("trunk", "detectors")):
         if label in experiment[group]:
             yield f"{where}.{group}.{label}: '{label}' names a folder of results; choose another label"
@@ -58,6 +64,10 @@ def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
     if experiment["dataset"] not in unknown:
         yield from _training_data(config, name)
     yield from _evaluations(config, name, unknown)
+
+
+def _without_negatives(block: Config) -> bool:
+    return not OBJECTIVES[block["method"]].uses_negatives
 
 
 def _detector(where: str, block: Config, epochs: int) -> Iterator[str]:
@@ -196,12 +206,14 @@ def _together(config: Config, unknown: set[str]) -> Iterator[str]:
                 yield f"significance.primary: {ours} and {theirs} are one question under two protocols; name one"
         if not unknown and not any(experiment["evaluations"] for experiment in experiments.values()):
             yield "experiments: none has evaluations, nothing to compare; add some or set significance: null"
+        # They have one detector, so they are beside the comparisons of other experiments.
+        aside = {k for k, one in experiments.items() if all(map(_without_negatives, one["objectives"].values()))}
         for name, experiment in experiments.items():
             baseline, detectors = significance["baseline"], list(experiment["detectors"])
             if baseline not in detectors:
                 valid = nearest(baseline, detectors)
                 yield f"significance.baseline: experiment {name} has no detector '{baseline}'; {valid}"
-            elif len(detectors) < 2:
+            elif len(detectors) < 2 and (name not in aside or aside == experiments.keys()):
                 remedy = "add a detector, or set significance: null"
                 yield f"experiments.{name}.detectors: nothing to compare with '{baseline}'; {remedy}"
     for key, table in config["plan"].items():

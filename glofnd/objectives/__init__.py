@@ -7,16 +7,23 @@ from typing import Any
 from glofnd.detectors import Detector
 from glofnd.objectives.base import Inspection, Objective
 from glofnd.objectives.clip import CLIP
+from glofnd.objectives.dcl import DCL, HCL
 from glofnd.objectives.engine import Pairs, Rows
 from glofnd.objectives.fastclip import FastCLIPv1, FastCLIPv2, FastCLIPv3
+from glofnd.objectives.sce import SCE
 from glofnd.objectives.siglip import SigLIP
 from glofnd.objectives.simclr import SimCLR
 from glofnd.objectives.sogclr import ISogCLR, SogCLR
+from glofnd.objectives.without_negatives import BarlowTwins, VICReg
 from glofnd.parameters import parameters
 
 __all__ = [
     "CLIP",
+    "DCL",
+    "HCL",
     "OBJECTIVES",
+    "SCE",
+    "BarlowTwins",
     "FastCLIPv1",
     "FastCLIPv2",
     "FastCLIPv3",
@@ -28,6 +35,7 @@ __all__ = [
     "SigLIP",
     "SimCLR",
     "SogCLR",
+    "VICReg",
     "build_objective",
 ]
 
@@ -35,6 +43,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "simclr": SimCLR,
     "sogclr": SogCLR,
     "isogclr": ISogCLR,
+    "dcl": DCL,
+    "hcl": HCL,
+    "sce": SCE,
+    "barlow-twins": BarlowTwins,
+    "vicreg": VICReg,
     "clip": CLIP,
     "fastclip-v1": FastCLIPv1,
     "fastclip-v2": FastCLIPv2,

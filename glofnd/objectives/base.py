@@ -81,6 +81,8 @@ class Objective(nn.Module):
 
     modalities: tuple[str, ...] = ("image",)
     """("image",) for two views of a picture, ("image", "text") for image-text pairs."""
+    uses_negatives = True
+    """Whether other samples are negatives; without them no detector but `KeepAll` means anything."""
     by_pairs = False
     """Whether `values` is given every similarity (`Pairs`) instead of a few numbers per row (`Rows`)."""
 
@@ -140,10 +142,11 @@ class Objective(nn.Module):
 
     @property
     def temperature(self) -> dict[str, Tensor]:
-        """tau by modality: a scalar, or [num_samples] where every sample has its own."""
+        """tau by modality: a scalar, or [num_samples] where every sample has its own; empty where there is none."""
         if "temperature" in self._columns:
             return {name: self._table(name).whole("temperature") for name in self.modalities}
-        return dict.fromkeys(self.modalities, self.shared()["temperature"].detach())
+        shared = self.shared()
+        return dict.fromkeys(self.modalities, shared["temperature"].detach()) if "temperature" in shared else {}
 
     @property
     def u(self) -> dict[str, Tensor]:
@@ -175,10 +178,15 @@ class Objective(nn.Module):
         if not epoch >= 0:
             raise ValueError(f"epoch counts from 0, got {epoch}")
         with torch.autocast(z1.device.type, enabled=False):
-            shared = self.shared()
-            compute = partial(self._compute, torch.as_tensor(index), epoch, labels, list(shared))
-            loss: Tensor = ClosedForm.apply(compute, z1, z2, *shared.values())
-            return loss + self.regulariser()
+            return self._loss(z1, z2, torch.as_tensor(index), epoch, labels) + self.regulariser()
+
+    def _loss(self, z1: Tensor, z2: Tensor, index: Tensor, epoch: int, labels: Tensor | None) -> Tensor:
+        """The loss without the regulariser; arguments as in `forward`."""
+        shared = self.shared()
+        loss: Tensor = ClosedForm.apply(
+            partial(self._compute, index, epoch, labels, list(shared)), z1, z2, *shared.values()
+        )
+        return loss
 
     def distribute(self, group: dist.ProcessGroup | None = None, layout: str = "replicated") -> None:
         """Share every batch with the other ranks of a process group.

@@ -41,7 +41,7 @@ class CLIP(Objective):
 
     def values(self, rows: Rows) -> Tensor:
         """Cross entropy, half for each modality."""
-        return cross_entropy(rows) / 2
+        return cross_entropy(rows, rows.log_mean) / 2
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """`logit_scale` without weight decay; it follows the learning rate of the model."""

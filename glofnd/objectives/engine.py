@@ -31,6 +31,8 @@ __all__ = ["ClosedForm", "Formula", "Pairs", "Rows", "Side", "contrast", "contra
 # exp of this and its inverse leave room for sums and products in float32.
 LARGEST_EXPONENT = 60.0
 LOG2_E = math.log2(math.e)
+# Exponent of what is left out: exp of it is 0 beside any other.
+NOTHING = -1e9
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,27 @@ class Pairs(Context):
     similarity: Tensor
     keep: Tensor
     found: Tensor
+
+    @cached_property
+    def gain(self) -> Tensor:
+        """As in `Rows`: mean similarity of the positive and what was found, less that of the positive, [V, t]."""
+        found = self.found.sum(-1)
+        return ((self.found * self.similarity).sum(-1) - found * self.positive) / (1 + found)
+
+    def log_mean(self, scale: Tensor) -> Tensor:
+        """log of the mean of exp(scale * s) over kept negatives, [V, t]; -inf where none is kept.
+
+        Args:
+            scale: scalar or [t].
+        """
+        exponent = torch.where(self.keep > 0, self.similarity * scale.unsqueeze(-1), NOTHING)
+        # A finite stand-in, whose gradient is 0 and not NaN.
+        log_mean = exponent.logsumexp(-1) - self.kept.clamp_min(1).log()
+        return log_mean.masked_fill(self.empty, -math.inf)
+
+    def softmax(self, logits: Tensor) -> Tensor:
+        """exp(logits) of kept negatives, made to sum to 1 over each row, [V, t, M]; 0 elsewhere."""
+        return torch.where(self.keep > 0, logits, NOTHING).softmax(-1) * self.keep
 
 
 Formula = Callable[[Any], Tensor]

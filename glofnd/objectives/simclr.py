@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glofnd.detectors import Detector
 from glofnd.objectives.base import Objective, Temperature
-from glofnd.objectives.engine import Rows
+from glofnd.objectives.engine import Pairs, Rows
 from glofnd.parameters import checked
 
 __all__ = ["SimCLR", "cross_entropy"]
@@ -33,16 +33,20 @@ class SimCLR(Objective):
 
     def values(self, rows: Rows) -> Tensor:
         """Cross entropy, once per view."""
-        return cross_entropy(rows)
+        return cross_entropy(rows, rows.log_mean)
 
 
-def cross_entropy(rows: Rows) -> Tensor:
-    """log[ e^{p/tau} + (n / kept) sum_kept e^{s/tau} ] - alignment / tau, of each row.
+def cross_entropy(rows: Rows | Pairs, log_mean: Tensor) -> Tensor:
+    """log[ e^{p/tau} + n mean_kept e^{s/tau} ] - alignment / tau, of each row, [V, t].
 
     n is the number of negatives before dropping, so the sum keeps its size however many were dropped. As softplus of
     (log of the sum) - p/tau, since log[...] - p/tau of an easy row is a small difference of large numbers.
+
+    Args:
+        rows: the rows.
+        log_mean: log of that mean, [V, t]; -inf where none is kept.
     """
-    rest = rows.log_mean + math.log(max(rows.negatives, 1))
+    rest = log_mean + math.log(max(rows.negatives, 1))
     # Exact up to float64 where torch's own threshold of 20 is not.
     hardness = torch.nn.functional.softplus(rest - rows.positive / rows.temperature, threshold=40)
     return hardness - rows.gain / rows.temperature

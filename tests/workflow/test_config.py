@@ -112,6 +112,9 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
         (f"{FASHION}/training/lr", float("inf"), f"{FASHION}/training/lr", "finite"),
         (f"{FASHION}/training/warmup_epochs", 50, f"{FASHION}/training", "20"),
         (f"{FASHION}/objectives/clip", {}, f"{FASHION}/objectives/clip", "simclr"),
+        (f"{FASHION}/objectives/vicreg", {}, f"{FASHION}/detectors/glofnd", "vicreg has no negatives"),
+        (f"{FASHION}/objectives/dcl", {"prior": 1}, f"{FASHION}/objectives/dcl/prior", "< 1"),
+        (f"{FASHION}/objectives/sce", {"temperature": 0.04}, f"{FASHION}/objectives/sce/target_temperature", "below"),
         (f"{FASHION}/objectives/sogclrr", {}, f"{FASHION}/objectives/sogclrr", "'sogclr'"),
         (f"{FASHION}/objectives/baseline", {"method": "sogclr"}, f"{FASHION}/objectives/baseline", "another label"),
         (f"{GLOFND}/alpha", 1.5, f"{GLOFND}/alpha", "< 1"),
@@ -172,6 +175,15 @@ def test_a_mistake_gives_a_line_with_its_key_and_a_remedy(
     place = place.replace("/", ".")
     assert any(line.startswith(place) and remedy in line for line in found), found
     assert not any("\n" in line or "Traceback" in line or "secret" in line for line in found)
+
+
+def test_objectives_without_negatives_stand_aside_of_comparisons(config: dict[str, Any]) -> None:
+    aside = {**config["experiments"]["fashion-mnist"], "objectives": {"vicreg": {}}, "detectors": {"none": {}}}
+    config["experiments"]["aside"] = aside
+    assert resolve(config)["experiments"]["aside"]["objectives"] == {
+        "vicreg": {"method": "vicreg", "invariance": 25.0, "variance": 25.0, "covariance": 1.0}
+    }
+    assert any("nothing to compare" in line for line in problems({**config, "experiments": {"aside": aside}}))
 
 
 def test_all_mistakes_are_reported_together_and_each_once(config: dict[str, Any]) -> None:

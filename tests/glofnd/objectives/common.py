@@ -7,7 +7,9 @@ from glofnd.objectives import OBJECTIVES, Pairs, Rows, build_objective
 from glofnd.parameters import parameters
 
 SAMPLES = 9
-EVERY = [(objective, detector) for objective in OBJECTIVES for detector in DETECTORS]
+CONTRASTIVE = [name for name, kind in OBJECTIVES.items() if kind.uses_negatives]
+WITHOUT_NEGATIVES = [name for name in OBJECTIVES if name not in CONTRASTIVE]
+EVERY = [(name, detector) for name in CONTRASTIVE for detector in DETECTORS] + [(n, "none") for n in WITHOUT_NEGATIVES]
 
 
 def draw(size=6, dim=4, seed=0, dtype=torch.float64, repeated=False):

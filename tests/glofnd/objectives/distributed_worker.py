@@ -28,7 +28,8 @@ DETECTORS = {
     "batch-quantile": {"alpha": 0.3},
     "oracle": {"treatment": "attract"},
 }
-CASES = [(o, "glofnd") for o in OBJECTIVES] + [(o, d) for o in ("sogclr", "clip") for d in DETECTORS if d != "glofnd"]
+CASES = [(name, "glofnd" if kind.uses_negatives else "none") for name, kind in OBJECTIVES.items()]
+CASES += [(o, d) for o in ("sogclr", "clip") for d in DETECTORS if d != "glofnd"]
 LAYOUTS = ["replicated", "sharded"]
 
 

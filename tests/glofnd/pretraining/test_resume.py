@@ -26,7 +26,7 @@ WRITTEN = ["checkpoint.pt", "history.json", "metrics.json"]
 STEPS = 9
 
 # Every objective with a detector that keeps state, and every detector with an objective of each modality.
-METHODS = [(objective, "glofnd", {}) for objective in OBJECTIVES]
+METHODS = [(name, "glofnd" if kind.uses_negatives else "none", {}) for name, kind in OBJECTIVES.items()]
 METHODS += [(objective, detector, {}) for objective in ("sogclr", "fastclip-v2") for detector in DETECTORS]
 METHODS += [("sogclr", "glofnd", {"learner": "sgd", "treatment": "attract"}), ("clip", "glofnd", {"init": "quantile"})]
 

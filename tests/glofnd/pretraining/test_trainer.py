@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import parameters
 from glofnd.pretraining import TrainingOptions, objective_from, pretrain
 from glofnd.pretraining.history import EpochRecord, detection_scores, threshold_quantiles
@@ -75,6 +76,16 @@ def test_history_and_metrics_are_written(shards, tmp_path):
     assert metrics["provenance"]["inputs"]["shards"]
     thresholds = objective_from(state, 24).detectors["image"].thresholds
     assert thresholds.shape == (24,) and thresholds.mean() < 0.95
+
+
+@pytest.mark.parametrize("name", ["dcl", "hcl", "sce", "barlow-twins", "vicreg"])
+def test_rivals_train_in_half_precision(shards, tmp_path, no_git, name):
+    """The first three beside a detector that drops something from the second epoch on."""
+    detector = "batch-quantile" if OBJECTIVES[name].uses_negatives else "none"
+    run(make_config(name, detector, epochs=3, start_filter=1, training={"precision": "bf16"}), shards, tmp_path)
+    epochs = json.loads((tmp_path / "history.json").read_text())["epochs"]
+    assert epochs[2]["loss"] < epochs[0]["loss"] < np.inf
+    assert ["detection" in entry for entry in epochs] == [False, detector != "none", detector != "none"]
 
 
 REFUSED = [
