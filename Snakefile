@@ -28,6 +28,7 @@ RAW, SHARDS = (GRID.config["paths"][key] for key in ("raw", "shards"))
 JOB = f"setpriv --pdeathsig TERM python -m workflow.job --benchmark {shlex.quote(RESULTS)}/benchmark.json"
 shell.prefix(
     f"set -euo pipefail; export PYTHONPATH={shlex.quote(workflow.basedir)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f'job() {{{{ exec {JOB} "$@"; }}}}; '
     "log() {{ trap '' INT TERM USR1; exec tee \"$1\" >&2; }}; "
 )
 

@@ -272,7 +272,6 @@ class Paths(Section):
 class Significance(Section):
     baseline: str = Field(default="none", description="the detector that others are compared with")
     confidence: Positive = Field(default=0.95, lt=1, description="of the intervals")
-    bootstrap: Count = Field(default=10_000, ge=100, le=1_000_000, description="resamples")
     primary: Annotated[list[str], AfterValidator(_unique)] = Field(
         default=["linear", "transfer", "zero-shot", "retrieval"],
         description="evaluations whose main metrics form the families of Holm's correction",
@@ -346,7 +345,11 @@ class Experiment(Section):
     views: Views = Field(default={}, description="augmentation")
     training: Training = Field(default={}, description="schedule and optimiser")
     objectives: dict[Name, Objective] = Field(min_length=1, description="by label")
-    detectors: dict[Name, Detector] = Field(min_length=1, description="by label")
+    detectors: dict[Name, Detector] = Field(min_length=1, description="by label; each is run with each objective")
+    rivals: dict[Name, Objective] = Field(
+        default={},
+        description="objectives without any detector, each compared with the first of `objectives`",
+    )
     baselines: Annotated[list[Literal["raw-pixels", "random-init"]], AfterValidator(_unique)] = Field(
         default=[], description="what is evaluated without any training"
     )
@@ -452,7 +455,7 @@ def _prepared(config: Config) -> Config:
     chosen["datasets"] = datasets = _named(chosen.get("datasets"), "dataset")
     chosen["experiments"] = _entries(chosen.get("experiments"))
     for experiment in map(_mapping, _mapping(chosen["experiments"]).values()):
-        for key in ("objectives", "detectors"):
+        for key in ("objectives", "rivals", "detectors"):
             if key in experiment:
                 experiment[key] = _named(experiment[key], "method")
         if entry := dataset_of(_mapping(datasets), experiment.get("dataset")):

@@ -39,18 +39,22 @@ def contradictions(config: Config, broken: set[tuple[str, ...]], files: bool) ->
 def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
     experiment, where = config["experiments"][name], f"experiments.{name}"
     modality, training = experiment["modality"], experiment["training"]
-    for group in ("objectives", "detectors"):
+    for group, registry in (("objectives", "objectives"), ("rivals", "objectives"), ("detectors", "detectors")):
+        known = declared.entries(registry)
         for label, block in experiment[group].items():
-            if modality not in declared.entries(group)[block["method"]].modalities:
-                fitting = [key for key, entry in declared.entries(group).items() if modality in entry.modalities]
+            if modality not in known[block["method"]].modalities:
+                fitting = [key for key, entry in known.items() if modality in entry.modalities]
                 what = f"{block['method']} is not for {modality} experiments"
                 yield f"{where}.{group}.{label}: {what}; {nearest('', fitting)}"
     for objective in filter(_without_negatives, experiment["objectives"].values()):
         for label, block in experiment["detectors"].items():
             if block["method"] != "none":
                 what = f"{objective['method']} has no negatives, so {block['method']} has nothing to drop"
-                yield f"{where}.detectors.{label}: {what}; give {objective['method']} an experiment with detector none"
-    for label, group in ((BASELINE, "objectives"), ("trunk", "detectors")):
+                yield f"{where}.detectors.{label}: {what}; put {objective['method']} below `rivals`"
+    for label in experiment["rivals"]:
+        if label in experiment["objectives"]:
+            yield f"{where}.rivals.{label}: stands below `objectives`, too; one of them needs another label"
+    for label, group in ((BASELINE, "objectives"), (BASELINE, "rivals"), ("trunk", "detectors")):
         if label in experiment[group]:
             yield f"{where}.{group}.{label}: '{label}' names a folder of results; choose another label"
     if training["warmup_epochs"] > training["epochs"]:
@@ -206,15 +210,13 @@ def _together(config: Config, unknown: set[str]) -> Iterator[str]:
                 yield f"significance.primary: {ours} and {theirs} are one question under two protocols; name one"
         if not unknown and not any(experiment["evaluations"] for experiment in experiments.values()):
             yield "experiments: none has evaluations, nothing to compare; add some or set significance: null"
-        # They have one detector, so they are beside the comparisons of other experiments.
-        aside = {k for k, one in experiments.items() if all(map(_without_negatives, one["objectives"].values()))}
         for name, experiment in experiments.items():
             baseline, detectors = significance["baseline"], list(experiment["detectors"])
             if baseline not in detectors:
                 valid = nearest(baseline, detectors)
                 yield f"significance.baseline: experiment {name} has no detector '{baseline}'; {valid}"
-            elif len(detectors) < 2 and (name not in aside or aside == experiments.keys()):
-                remedy = "add a detector, or set significance: null"
+            elif len(detectors) < 2 and not experiment["rivals"]:
+                remedy = "add a detector or a rival, or set significance: null"
                 yield f"experiments.{name}.detectors: nothing to compare with '{baseline}'; {remedy}"
     for key, table in config["plan"].items():
         for name in table.keys() - experiments.keys() - unknown:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
-__all__ = ["BASELINE", "Grid", "Run", "Trunk", "digest"]
+__all__ = ["BASELINE", "NONE", "Grid", "Run", "Trunk", "digest"]
 
 Config = dict[str, Any]
 
 BASELINE = "baseline"
 """Stands where a method's run has its objective."""
+
+NONE = "none"
+"""Label of the detector of trunks and rivals, which keeps every negative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +75,32 @@ class Grid:
         """Folder of all results."""
         return str(self.config["paths"]["results"])
 
-    def _cells(self, first: str, second: str) -> dict[str, Run]:
+    def _cells(self, methods: Callable[[Config], Iterable[tuple[str, str]]]) -> dict[str, Run]:
         found = (
             Run(name, objective, detector, seed)
             for name, experiment in self.config["experiments"].items()
-            for objective in (experiment[first] if first else [BASELINE])
-            for detector in experiment[second]
+            for objective, detector in methods(experiment)
             for seed in self.config["seeds"]
         )
         return {run.id: run for run in found}
 
     @cached_property
     def runs(self) -> dict[str, Run]:
-        """Every trained run by its id."""
-        return self._cells("objectives", "detectors")
+        """Every trained run by its id: each objective with each detector, and rivals with none."""
+        return self._cells(lambda e: [*product(e["objectives"], e["detectors"]), *product(e["rivals"], [NONE])])
 
     @cached_property
     def baselines(self) -> dict[str, Run]:
         """Every baseline run by its id."""
-        return self._cells("", "baselines")
+        return self._cells(lambda e: product([BASELINE], e["baselines"]))
 
     def run(self, run_id: str) -> Run:
         """The run of that id; an unknown one raises `KeyError`."""
         return self.runs[run_id] if run_id in self.runs else self.baselines[run_id]
+
+    def is_rival(self, run: Run) -> bool:
+        """Whether the run's objective stands below `rivals`."""
+        return run.objective in self.config["experiments"][run.experiment]["rivals"]
 
     @property
     def all_runs(self) -> Iterator[Run]:
@@ -113,6 +120,8 @@ class Grid:
 
     def start_of_run(self, run: Run) -> Trunk | None:
         """The trunk a run branches from: the one that ends where its detector first touches anything."""
+        if self.is_rival(run):
+            return None
         epochs = self.trunk_epochs[run.experiment]
         epoch = _first_touch(self.config["experiments"][run.experiment]["detectors"][run.detector])
         if epoch is None:
@@ -148,15 +157,16 @@ class Grid:
         if run.kind == "baseline":
             objective, detector = {"label": BASELINE}, {"label": run.detector}
         else:
-            objective = {"label": run.objective, **experiment["objectives"][run.objective]}
-            detector = {"label": run.detector, **experiment["detectors"][run.detector]}
+            rival = self.is_rival(run)
+            objective = {"label": run.objective, **experiment["rivals" if rival else "objectives"][run.objective]}
+            detector = {"label": run.detector, **({"method": NONE} if rival else experiment["detectors"][run.detector])}
         return self._config(run.id, run.experiment, run.seed, objective, detector)
 
     def trunk_config(self, trunk: Trunk) -> Config:
         """The run config of a trunk: no detector, whatever the experiment calls its runs without one."""
         block = self.config["experiments"][trunk.experiment]["objectives"][trunk.objective]
         name = f"{trunk.experiment}/{trunk.objective}/trunk/seed{trunk.seed}"
-        objective, detector = {"label": trunk.objective, **block}, {"label": "none", "method": "none"}
+        objective, detector = {"label": trunk.objective, **block}, {"label": NONE, "method": NONE}
         return self._config(name, trunk.experiment, trunk.seed, objective, detector)
 
     def _config(self, run: str, name: str, seed: int, objective: Config, detector: Config) -> Config:

@@ -22,7 +22,7 @@ from evaluation.statistics.samples import Hits, compare_samples, read_hits
 from evaluation.statistics.seeds import compare, holm, what_seeds_can_show
 from evaluation.statistics.tasks_together import interquartile_mean, probability_of_improvement, run_interval
 from glofnd.files import atomic_open, making_sense, read_json
-from workflow.grid import Grid, Run
+from workflow.grid import NONE, Grid, Run
 
 __all__ = ["KEY", "comparisons", "mean_table", "overall", "read_summary", "summary", "write_tables"]
 
@@ -121,7 +121,10 @@ def mean_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparisons(table: pd.DataFrame, config: dict[str, Any], results: Path) -> pd.DataFrame:
-    """All paired comparisons: detectors against the baseline, and on main metrics against each other.
+    """All paired comparisons: detectors against the baseline, on main metrics against each other, and rivals against
+    the first objective, all without a detector.
+
+    The `baseline` of a rival is `objective/detector`.
 
     Args:
         table: what `summary` gives.
@@ -138,35 +141,38 @@ def comparisons(table: pd.DataFrame, config: dict[str, Any], results: Path) -> p
 
     rows: list[dict[str, Any]] = []
     trained = table[(table["kind"] == "method") & table["value"].notna()]
-    for key, group in trained.groupby(KEY, dropna=False, sort=False):
-        head: dict[str, Any] = dict(zip(KEY, key, strict=True))
-        methods = _methods(config, head["experiment"])
-        by_detector = group.pivot(index="seed", columns="detector", values="value")
+    question = [name for name in KEY if name != "objective"]
+    for key, group in trained.groupby(question, dropna=False, sort=False):
+        head: dict[str, Any] = dict(zip(question, key, strict=True))
+        experiment = config["experiments"][head["experiment"]]
+        methods = _methods(experiment)
+        runs = group.pivot(index="seed", columns=["objective", "detector"], values="value")
         first = group.iloc[0]
         primary = bool(first["primary"]) and head["evaluation"] in settings["primary"]
         head |= {"higher_is_better": bool(first["higher_is_better"]), "primary": primary}
-        pairs = [(str(label), baseline) for label in by_detector if label != baseline]
+        detectors = [(label, baseline) for label in methods if label != baseline]
         if primary:
-            pairs += combinations([m for m in methods if methods[m] != "oracle" and m != baseline], 2)
-        for detector, other in pairs:
-            if not {detector, other} <= set(by_detector):
+            detectors += combinations([m for m in methods if methods[m] != "oracle" and m != baseline], 2)
+        pairs = [((o, one), (o, other)) for o in experiment["objectives"] for one, other in detectors]
+        reference = (next(iter(experiment["objectives"])), baseline)
+        pairs += [((rival, NONE), reference) for rival in experiment["rivals"]]
+        for method, other in pairs:
+            if not {method, other} <= set(runs):
                 continue
-            pair = by_detector[[detector, other]].dropna()
+            pair = runs[[method, other]].dropna()
             if pair.empty:
                 continue
-            family = "oracle" if methods.get(detector) == "oracle" else "methods"
+            family = "oracle" if methods.get(method[1]) == "oracle" else "methods"
             deviations = pair.std(ddof=1)
             compared = {
-                **asdict(compare((pair[detector] - pair[other]).to_numpy(), confidence)),
-                **{"detector": detector, "baseline": other, "seeds": " ".join(map(str, pair.index))},
-                **{"value": pair[detector].mean(), "sd": deviations[detector]},
+                **asdict(compare((pair[method] - pair[other]).to_numpy(), confidence)),
+                **{"objective": method[0], "detector": method[1], "seeds": " ".join(map(str, pair.index))},
+                **{"baseline": other[1] if other[0] == method[0] else "/".join(other)},
+                **{"value": pair[method].mean(), "sd": deviations[method]},
                 **{"baseline_value": pair[other].mean(), "baseline_sd": deviations[other]},
-                "family": family if primary and other == baseline else None,
+                "family": family if primary and other[1] == baseline else None,
             }
-            cells = [
-                [Run(head["experiment"], head["objective"], label, int(seed)) for seed in pair.index]
-                for label in (detector, other)
-            ]
+            cells = [[Run(head["experiment"], *one, int(seed)) for seed in pair.index] for one in (method, other)]
             fraction = None if np.isnan(head["fraction"]) else head["fraction"]
             value = (head["evaluation"], head["dataset"], head["split"], head["metric"], fraction)
             found = [[hits(run, *value) for run in runs] for runs in cells]
@@ -188,10 +194,9 @@ def _over_samples(found: list[list[Hits | None]], cells: list[list[Run]], confid
     return asdict(compare_samples(sides[0], sides[1], first.draws, first.classes, confidence))
 
 
-def _methods(config: dict[str, Any], experiment: str) -> dict[str, str]:
+def _methods(experiment: dict[str, Any]) -> dict[str, str]:
     """Label -> method of an experiment's detectors, GloFND first."""
-    detectors = config["experiments"][experiment]["detectors"]
-    methods = {label: str(settings.get("method", label)) for label, settings in detectors.items()}
+    methods = {label: str(settings.get("method", label)) for label, settings in experiment["detectors"].items()}
     return dict(sorted(methods.items(), key=lambda item: item[1] != "glofnd"))
 
 

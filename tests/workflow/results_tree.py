@@ -19,7 +19,7 @@ PROVENANCE = {
 }
 
 
-def config(folder: Path) -> dict[str, Any]:
+def config(folder: Path, **experiment: Any) -> dict[str, Any]:
     """One experiment, three detectors, three seeds, one baseline."""
     return {
         "paths": {"raw": "raw", "shards": "shards", "results": str(folder)},
@@ -35,6 +35,7 @@ def config(folder: Path) -> dict[str, Any]:
                 "views": {"flip": 0.5},
                 "training": {"epochs": 2, "lr": 0.001},
                 "objectives": {"sogclr": {"method": "sogclr", "gamma": 0.9}},
+                "rivals": {},
                 "detectors": {
                     "none": {"method": "none"},
                     "glofnd": {"method": "glofnd", "alpha": 0.1, "clip": None},
@@ -42,9 +43,10 @@ def config(folder: Path) -> dict[str, Any]:
                 },
                 "baselines": ["raw-pixels"],
                 "evaluations": {"linear": [{"dataset": "digits"}], "discovery": [{"dataset": "digits"}]},
+                **experiment,
             }
         },
-        "significance": {"baseline": "none", "confidence": 0.95, "bootstrap": 200, "primary": ["linear"]},
+        "significance": {"baseline": "none", "confidence": 0.95, "primary": ["linear"]},
         "mlflow": {"tracking_uri": None, "prefix": ""},
     }
 
@@ -86,9 +88,9 @@ def metrics(run: Run, evaluation: str) -> dict[str, Any]:
     }
 
 
-def write_tree(folder: Path) -> dict[str, Any]:
+def write_tree(folder: Path, **experiment: Any) -> dict[str, Any]:
     """Write every metrics.json and history.json of the benchmark; returns its resolved config."""
-    made = config(folder)
+    made = config(folder, **experiment)
     grid = Grid(made)
     for run in grid.all_runs:
         place = Path(grid.run_folder(run))

@@ -177,13 +177,14 @@ def test_a_mistake_gives_a_line_with_its_key_and_a_remedy(
     assert not any("\n" in line or "Traceback" in line or "secret" in line for line in found)
 
 
-def test_objectives_without_negatives_stand_aside_of_comparisons(config: dict[str, Any]) -> None:
-    aside = {**config["experiments"]["fashion-mnist"], "objectives": {"vicreg": {}}, "detectors": {"none": {}}}
-    config["experiments"]["aside"] = aside
-    assert resolve(config)["experiments"]["aside"]["objectives"] == {
+def test_rivals_are_objectives_with_their_options(config: dict[str, Any]) -> None:
+    experiment = config["experiments"]["fashion-mnist"]
+    experiment |= {"rivals": {"vicreg": {}}, "detectors": {"none": {}}}
+    assert resolve(config)["experiments"]["fashion-mnist"]["rivals"] == {
         "vicreg": {"method": "vicreg", "invariance": 25.0, "variance": 25.0, "covariance": 1.0}
     }
-    assert any("nothing to compare" in line for line in problems({**config, "experiments": {"aside": aside}}))
+    experiment["rivals"] = {"sogclr": {}, "clip": {}}
+    assert len(problems(config)) == 2
 
 
 def test_all_mistakes_are_reported_together_and_each_once(config: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ def _config(detectors: dict[str, Any], seeds: list[int] | None = None, **experim
                 "views": {},
                 "training": {"epochs": 10},
                 "objectives": {"sogclr": {"method": "sogclr"}},
+                "rivals": {},
                 "detectors": detectors,
                 "baselines": ["raw-pixels"],
                 "evaluations": {"linear": [task], "discovery": [{"dataset": "digits", "split": "train"}]},
@@ -60,6 +61,16 @@ def test_runs_branch_where_their_detector_first_touches_anything() -> None:
         "glofnd": Trunk("exp", "sogclr", 1, 2),
         "oracle": Trunk("exp", "sogclr", 1, 5),
     }
+
+
+def test_rivals_run_without_a_detector_or_a_trunk() -> None:
+    grid = Grid(_config(DETECTORS, rivals={"dcl": {"method": "dcl", "prior": 0.01}}))
+    assert len(grid.runs) == 8 + 2
+    run = grid.run("exp/dcl/none/seed1")
+    assert grid.start_of_run(run) is None and all(trunk.objective == "sogclr" for trunk in grid.trunks)
+    config = grid.run_config(run)
+    assert config["objective"] == {"label": "dcl", "method": "dcl", "prior": 0.01}
+    assert config["detector"] == {"label": "none", "method": "none"}
 
 
 def test_a_longer_trunk_goes_on_from_the_shorter() -> None:

@@ -111,6 +111,14 @@ def test_methods_are_compared_with_each_other_on_main_metrics_outside_the_family
     assert set(found[found["family"] == "methods"]["family_size"]) == {4}
 
 
+def test_rivals_are_compared_with_the_first_objective_in_its_family(tmp_path):
+    tree = write_tree(tmp_path, rivals={"dcl": {"method": "dcl"}})
+    compared = comparisons(summary(tree, tmp_path), tree, tmp_path)
+    rows = chosen(compared, objective="dcl", metric="top1")
+    assert len(rows) == 2 and set(rows["baseline"]) == {"sogclr/none"} and set(rows["family"]) == {"methods"}
+    assert set(rows["difference"].round(12)) == {0.0} and set(rows["family_size"]) == {4}
+
+
 def test_only_common_seeds_are_compared(tree, tmp_path):
     (tmp_path / "runs/exp/sogclr/none/seed2/linear/metrics.json").unlink()
     found = comparisons(summary(tree, tmp_path, allow_missing=True), tree, tmp_path)

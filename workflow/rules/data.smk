@@ -16,7 +16,7 @@ rule fetch:
     message:
         "Fetching {wildcards.source}"
     shell:
-        "exec {JOB} fetch --source {wildcards.source:q} > >(log {log:q}) 2>&1"
+        "job fetch --source {wildcards.source:q} > >(log {log:q}) 2>&1"
 
 
 rule shard:
@@ -37,5 +37,5 @@ rule shard:
     message:
         "Sharding {wildcards.dataset}/{wildcards.split}"
     shell:
-        "exec {JOB} --threads {threads} shard --dataset {wildcards.dataset:q} --split {wildcards.split:q}"
+        "job --threads {threads} shard --dataset {wildcards.dataset:q} --split {wildcards.split:q}"
         " > >(log {log:q}) 2>&1"

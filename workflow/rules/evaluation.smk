@@ -26,4 +26,4 @@ rule evaluate:
     message:
         "Evaluating {wildcards.run}"
     shell:
-        "exec {JOB} --threads {threads} evaluate --run {wildcards.run:q} > >(log {log:q}) 2>&1"
+        "job --threads {threads} evaluate --run {wildcards.run:q} > >(log {log:q}) 2>&1"

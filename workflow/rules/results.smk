@@ -36,7 +36,7 @@ rule tables:
     message:
         "Collecting all metrics, and comparing every detector with the baseline, seed by seed"
     shell:
-        "exec {JOB} tables > >(log {log:q}) 2>&1"
+        "job tables > >(log {log:q}) 2>&1"
 
 
 # The store itself is not declared: Snakemake would delete it before each import, and with it what its user added.
@@ -58,7 +58,7 @@ rule mlflow:
     message:
         "Importing finished runs into MLflow"
     shell:
-        "exec {JOB} mlflow > >(log {log:q}) 2>&1"
+        "job mlflow > >(log {log:q}) 2>&1"
 
 
 rule report:
@@ -83,4 +83,4 @@ rule report:
     message:
         "Writing the report"
     shell:
-        "exec {JOB} report > >(log {log:q}) 2>&1"
+        "job report > >(log {log:q}) 2>&1"
