@@ -6,13 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glofnd.detectors import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle
+    from glofnd.detectors import (
+        FNC,
+        IFND,
+        BatchQuantile,
+        GlobalThreshold,
+        GloFND,
+        KeepAll,
+        LocationScale,
+        MemoryQuantile,
+        Oracle,
+    )
     from glofnd.objectives import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SigLIP, SimCLR, SogCLR
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CLIP",
+    "FNC",
+    "IFND",
     "BatchQuantile",
     "FastCLIPv1",
     "FastCLIPv2",
@@ -22,6 +34,7 @@ __all__ = [
     "ISogCLR",
     "KeepAll",
     "LocationScale",
+    "MemoryQuantile",
     "Oracle",
     "SigLIP",
     "SimCLR",
@@ -29,7 +42,10 @@ __all__ = [
     "__version__",
 ]
 
-_DETECTORS = ("BatchQuantile", "GloFND", "GlobalThreshold", "KeepAll", "LocationScale", "Oracle")
+_DETECTORS = (
+    *("FNC", "IFND", "BatchQuantile", "GloFND", "GlobalThreshold"),
+    *("KeepAll", "LocationScale", "MemoryQuantile", "Oracle"),
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,11 +6,11 @@ from glofnd.detectors import DETECTORS, build_detector
 from glofnd.objectives import OBJECTIVES, Pairs, Rows, build_objective
 from glofnd.parameters import parameters
 
-SAMPLES = 9
+SAMPLES, DIM = 9, 4
 EVERY = [(objective, detector) for objective in OBJECTIVES for detector in DETECTORS]
 
 
-def draw(size=6, dim=4, seed=0, dtype=torch.float64, repeated=False):
+def draw(size=6, dim=DIM, seed=0, dtype=torch.float64, repeated=False):
     """Clustered embeddings, so that thresholds matter, and the samples' indices."""
     generator = torch.Generator().manual_seed(seed)
     index = torch.randperm(SAMPLES, generator=generator)[:size]
@@ -23,9 +23,9 @@ def draw(size=6, dim=4, seed=0, dtype=torch.float64, repeated=False):
 
 def make(objective, detector="none", treatment="eliminate", options=None, **given):
     """The objective, with the detector: a large share, a quick learner, and those of the options that it has."""
-    given = {"alpha": 0.3, "init": "quantile", "treatment": treatment, **given}
+    given = {"alpha": 0.3, "init": "quantile", "clusters": 2, "ramp": 1, "treatment": treatment, **given}
     given = {key: value for key, value in given.items() if key in parameters(DETECTORS[detector])}
-    rule = build_detector(detector, SAMPLES, **given)
+    rule = build_detector(detector, SAMPLES, DIM, **given)
     return build_objective(objective, SAMPLES, rule, **(options or {})).double()
 
 
