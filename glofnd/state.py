@@ -71,7 +71,7 @@ class SampleState(nn.Module):
             return column
         longest = -(-self.num_samples // self.ranks.size)
         padded = torch.cat([column, column.new_zeros(longest - len(column), *column.shape[1:])])
-        by_rank = self.ranks.gather(padded).unflatten(0, (self.ranks.size, longest))
+        by_rank = self.ranks.gather(padded).view(self.ranks.size, longest, *column.shape[1:])
         return by_rank.transpose(0, 1).flatten(0, 1)[: self.num_samples]
 
     @torch.no_grad()
@@ -128,7 +128,7 @@ class SampleState(nn.Module):
     def _unpacked(self, names: tuple[str, ...], table: Tensor) -> dict[str, Tensor]:
         """The columns that stand side by side in a table."""
         shapes = [self.column(name).shape[1:] for name in names]
-        parts = table.split([math.prod(shape) for shape in shapes], dim=1)
+        parts = torch.split(table, [math.prod(shape) for shape in shapes], dim=1)
         return {n: part.reshape(len(table), *shape) for n, part, shape in zip(names, parts, shapes, strict=True)}
 
     def _store(self, index: Tensor, values: dict[str, Tensor]) -> None:

@@ -67,7 +67,7 @@ class IFND(MemoryDetector):
         cluster = torch.full_like(self.state.whole("cluster"), -1)
         for run, number in enumerate(self.clusters if accepted else ()):
             centres = kmeans(points, min(number, len(points)), seed=1000 * epoch + run)
-            tiles = points.split(max(1, TILE // len(centres)))
+            tiles = torch.split(points, max(1, TILE // len(centres)))
             found = [(tile @ centres.T / self.temperature).softmax(1).max(1) for tile in tiles]
             confidence, own = torch.cat([best.values for best in found]), torch.cat([best.indices for best in found])
             certain = confidence.topk(accepted).indices
@@ -98,7 +98,7 @@ def kmeans(points: Tensor, clusters: int, seed: int) -> Tensor:
     centres, previous = points[first.to(points.device)], None
     for _ in range(ITERATIONS):
         sums, counts, best, nearest = torch.zeros_like(centres), points.new_zeros(clusters), [], []
-        for tile in points.split(max(1, TILE // clusters)):
+        for tile in torch.split(points, max(1, TILE // clusters)):
             similarity, own = (tile @ centres.T).max(1)
             member = one_hot(own, clusters).to(points.dtype)
             sums += member.T @ tile

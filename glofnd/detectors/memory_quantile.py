@@ -85,7 +85,7 @@ class MemoryQuantile(MemoryDetector):
             self.single.copy_(pair_quantile(others, self.alpha))
             return
         found = []
-        for index in torch.arange(self.num_samples, device=device).split(max(1, TILE // len(others))):
+        for index in torch.split(torch.arange(self.num_samples, device=device), max(1, TILE // len(others))):
             mine = normalize(self.state.read(index, "memory")["memory"], dim=1)
             similarity = (mine @ others.T).masked_fill(index.unsqueeze(1) == chosen, -math.inf)
             quantile = row_quantile(similarity, self.alpha)

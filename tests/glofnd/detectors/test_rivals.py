@@ -70,13 +70,13 @@ def test_the_memory_is_the_average_over_visits(name, momentum):
 
 
 def trained(detector, **options):
-    """An objective in mid-epoch 2 of filtering, and its memories from before that epoch."""
+    """An objective in mid-epoch 2 of filtering, and its memories from before that epoch; sample 8 was never seen."""
     objective = make("sogclr", detector, **{**MEMORY[detector], **options})
     for epoch in range(3):
         memory = objective.detectors["image"].state.column("memory").clone()
         for seed in range(2):
             z, index = draw(seed=10 * epoch + seed)
-            objective(*z, index, epoch=epoch)
+            objective(*z, index % 8, epoch=epoch)
     return objective, memory
 
 
@@ -93,12 +93,13 @@ def test_ifnd():
             sure[i] = max(weights) / sum(weights), weights.index(max(weights))
         chosen = sorted(sure, key=lambda i: sure[i][0], reverse=True)[:accepted]
         labels.append({i: sure[i][1] for i in chosen})
-    z, index = draw(seed=99)
-    found = dropped(objective, z, index, 2)
-    for i, j in ((i, j) for i in range(6) for j in range(6) if j != i):
-        a, b = int(index[i]), int(index[j])
-        votes = sum(a in own and b in own and own[a] == own[b] for own in labels)
-        assert found[:, i, :, j].all() == found[:, i, :, j].any() == (votes >= 2)
+    for seed in range(95, 100):
+        z, index = draw(seed=seed)
+        found = dropped(objective, z, index, 2)
+        for i, j in ((i, j) for i in range(6) for j in range(6) if j != i):
+            a, b = int(index[i]), int(index[j])
+            votes = sum(a in own and b in own and own[a] == own[b] for own in labels)
+            assert found[:, i, :, j].all() == found[:, i, :, j].any() == (votes >= 2)
     assert found.any() and not found.all()
 
 
@@ -125,9 +126,9 @@ def test_kmeans():
 
 
 @pytest.mark.parametrize("scope", ["sample", "global"])
-@pytest.mark.parametrize("candidates", [None, 6])
-def test_memory_quantile(scope, candidates):
-    objective, memory = trained("memory-quantile", scope=scope, candidates=candidates)
+@pytest.mark.parametrize(("candidates", "alpha"), [(None, 0.3), (6, 0.3), (None, 0.9)])
+def test_memory_quantile(scope, candidates, alpha):
+    objective, memory = trained("memory-quantile", scope=scope, candidates=candidates, alpha=alpha)
     detector = objective.detectors["image"]
     order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(2)).tolist()
     seen = [i for i in range(SAMPLES) if memory[i].any()]
@@ -135,15 +136,16 @@ def test_memory_quantile(scope, candidates):
     cosine = [[float(x @ y / (x.norm() * y.norm() or 1)) for y in memory] for x in memory]
     if scope == "sample":
         rows = [[cosine[i][j] for j in others if j != i] for i in range(SAMPLES)]
-        expected = [float(torch.tensor(row).double().quantile(0.7)) for row in rows]
+        expected = [float(torch.tensor(row, dtype=torch.float64).quantile(1 - alpha)) for row in rows]
         expected = [value if i in seen else 1.0 for i, value in enumerate(expected)]
     else:
-        pairs = torch.tensor([cosine[i][j] for i, j in combinations(others, 2)]).double()
-        expected = float(pairs.quantile(0.7))
-    torch.testing.assert_close(detector.thresholds, torch.tensor(expected).double(), rtol=1e-6, atol=1e-7)
+        pairs = torch.tensor([cosine[i][j] for i, j in combinations(others, 2)], dtype=torch.float64)
+        expected = float(pairs.quantile(1 - alpha))
+    torch.testing.assert_close(detector.thresholds, torch.tensor(expected, dtype=torch.float64))
     # Judged by the averages as they are now, against the thresholds from the start of the epoch.
     now, bounds = detector.state.column("memory"), detector.thresholds.expand(SAMPLES).tolist()
-    z, index = draw(seed=99)
+    z, index = draw(seed=98)
+    assert 8 in index
     found = dropped(objective, z, index, 2)
     for i, j in ((i, j) for i in range(6) for j in range(6) if j != i):
         a, b = now[index[i]], now[index[j]]
@@ -173,7 +175,7 @@ CASES = [("fnc", {"top_k": 3}), *MEMORY.items(), ("memory-quantile", {"scope": "
 
 @pytest.mark.parametrize("treatment", ["eliminate", "attract"])
 @pytest.mark.parametrize(("detector", "options"), CASES)
-@pytest.mark.parametrize("name", ["sogclr", "clip"])
+@pytest.mark.parametrize("name", ["simclr", "clip"])
 def test_gradients_and_unchanged_state_in_evaluation(name, detector, options, treatment):
     objective = make(name, detector, treatment, **options)
     for epoch in range(3):
@@ -182,8 +184,7 @@ def test_gradients_and_unchanged_state_in_evaluation(name, detector, options, tr
     assert dropped(objective, z, index, 2).any()
     before = snapshot(objective)
     objective.eval()
-    if name == "clip":  # the value of SogCLR's loss is not what its gradient belongs to
-        assert torch.autograd.gradcheck(lambda *pair: objective(*pair, index, epoch=2), z)
+    assert torch.autograd.gradcheck(lambda *pair: objective(*pair, index, epoch=2), z, fast_mode=True)
     objective(*z, index, epoch=7)
     assert same_state(objective, before)
 
