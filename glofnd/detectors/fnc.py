@@ -27,8 +27,8 @@ class FNC(Detector):
 
     Deviations: the support set is the anchor's views in the batch (two, or one of image-text pairs), where the paper
     makes eight more; there is no momentum encoder with a queue of 16 batches, so `top_k` counts within one batch; of
-    candidates that tie for the last place all are found. Under `attract` what is found also leaves the denominator,
-    where the paper keeps it; its own loss is that of the plain positives and found ones over all.
+    candidates that tie for the last place all are found. Under `attract` what is found also leaves the negatives,
+    where the published code keeps it among them.
 
     Raises:
         ValueError: neither `top_k` nor `threshold`.

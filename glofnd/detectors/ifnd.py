@@ -28,8 +28,8 @@ class IFND(MemoryDetector):
 
     Deviations: embeddings are those of each sample's last visit, both views averaged (`MemoryDetector`), where the
     paper encodes all samples anew each epoch: no second pass over the data, but embeddings are up to an epoch old.
-    Centres are normalised (spherical k-means). Of several clusterings the paper takes the mean of the losses; here more
-    than half of them must find the pair. Samples not seen yet belong to no cluster. Under image-text objectives, which
+    Centres are normalised (spherical k-means). The paper combines the losses of several clusterings; here more than
+    half of them must find the pair. Samples not seen yet belong to no cluster. Under image-text objectives, which
     the paper has not, images are clustered for image anchors and texts for text anchors.
 
     Raises:
