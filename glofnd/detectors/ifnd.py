@@ -36,7 +36,7 @@ class IFND(MemoryDetector):
         ValueError: more clusters than samples.
     """
 
-    unshared = "ifnd clusters the embeddings of all samples in every process"
+    unshared = "ifnd clusters the embeddings of all samples in one process"
 
     @checked
     def __init__(
@@ -59,20 +59,25 @@ class IFND(MemoryDetector):
         self.temperature, self.final_share, self.ramp = temperature, final_share, ramp
 
     def begin_epoch(self, epoch: int) -> None:
-        """Cluster all samples once for each number of clusters; those that are not accepted are in cluster -1."""
+        """Cluster all samples once for each number of clusters; those that are not accepted are in cluster -1.
+
+        On one rank, which tells the others: the least difference in rounding can end in other clusters.
+        """
+        ranks = self.state.ranks
+        clusters = self.clusters if ranks is None or ranks.rank == 0 else ()
         memory = self.state.whole("memory")
         seen = memory.any(1).nonzero().squeeze(1)
         points = normalize(memory[seen], dim=1)
         accepted = round(len(seen) * self.final_share * min(1.0, (epoch + 1 - self.start_filter) / self.ramp))
         cluster = torch.full_like(self.state.whole("cluster"), -1)
-        for run, number in enumerate(self.clusters if accepted else ()):
+        for run, number in enumerate(clusters if accepted else ()):
             centres = kmeans(points, min(number, len(points)), seed=1000 * epoch + run)
             tiles = torch.split(points, max(1, TILE // len(centres)))
             found = [(tile @ centres.T / self.temperature).softmax(1).max(1) for tile in tiles]
             confidence, own = torch.cat([best.values for best in found]), torch.cat([best.indices for best in found])
             certain = confidence.topk(accepted).indices
             cluster[seen[certain], run] = own[certain].to(cluster.dtype)
-        self.state.fill("cluster", cluster)
+        self.state.fill("cluster", cluster if ranks is None else ranks.first(cluster))
 
     def found(self, anchors: dict[str, Tensor], candidates: dict[str, Tensor]) -> Tensor:
         """Same cluster, accepted, in more than half of the clusterings."""
