@@ -6,7 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from glofnd.detectors import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle
+    from glofnd.detectors import (
+        FNC,
+        IFND,
+        BatchQuantile,
+        GlobalThreshold,
+        GloFND,
+        KeepAll,
+        LocationScale,
+        MemoryQuantile,
+        Oracle,
+    )
     from glofnd.objectives import (
         CLIP,
         DCL,
@@ -28,7 +38,9 @@ __version__ = "0.1.0"
 __all__ = [
     "CLIP",
     "DCL",
+    "FNC",
     "HCL",
+    "IFND",
     "SCE",
     "BarlowTwins",
     "BatchQuantile",
@@ -40,6 +52,7 @@ __all__ = [
     "ISogCLR",
     "KeepAll",
     "LocationScale",
+    "MemoryQuantile",
     "Oracle",
     "SigLIP",
     "SimCLR",
@@ -48,7 +61,10 @@ __all__ = [
     "__version__",
 ]
 
-_DETECTORS = ("BatchQuantile", "GloFND", "GlobalThreshold", "KeepAll", "LocationScale", "Oracle")
+_DETECTORS = (
+    *("FNC", "IFND", "BatchQuantile", "GloFND", "GlobalThreshold"),
+    *("KeepAll", "LocationScale", "MemoryQuantile", "Oracle"),
+)
 
 
 def __getattr__(name: str) -> Any:

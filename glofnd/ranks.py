@@ -35,6 +35,12 @@ class Ranks:
         dist.all_reduce(total, group=self.group)
         return total
 
+    def first(self, value: Tensor) -> Tensor:
+        """Rank 0's value; those of the others must have its shape and dtype."""
+        value = value.detach().clone()
+        dist.broadcast(value, dist.get_process_group_ranks(self.group)[0], group=self.group)
+        return value
+
     def part(self, size: int) -> slice:
         """Which rows of something gathered are this rank's, each rank holding `size`."""
         return slice(self.rank * size, (self.rank + 1) * size)

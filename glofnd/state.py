@@ -1,6 +1,8 @@
-"""Per-sample state: one number per sample and column, addressed by the sample's stable index."""
+"""Per-sample state: one number or vector per sample and column, addressed by the sample's stable index."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,8 @@ LAYOUTS = ("replicated", "sharded")
 
 
 class SampleState(nn.Module):
-    """A table of `num_samples` rows; every column is a buffer of shape [num_samples], so `state_dict` holds all of it.
+    """A table of `num_samples` rows; every column is a buffer [num_samples], or [num_samples, D] for vectors, so
+    `state_dict` holds all of it.
 
     Reading and writing cost O(batch), whatever `num_samples` is.
 
@@ -24,10 +27,10 @@ class SampleState(nn.Module):
 
     Args:
         num_samples: samples in the data set; valid indices are 0 ... num_samples - 1.
-        columns: name -> initial value.
+        columns: name -> initial value of a row: a number, or a vector [D].
     """
 
-    def __init__(self, num_samples: int, **columns: float) -> None:
+    def __init__(self, num_samples: int, **columns: float | Tensor) -> None:
         super().__init__()
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -36,7 +39,8 @@ class SampleState(nn.Module):
         self.ranks: Ranks | None = None
         self.sharded = False
         for name, value in columns.items():
-            self.register_buffer(name, torch.full((num_samples,), float(value)))
+            row = torch.as_tensor(value, dtype=torch.get_default_dtype())
+            self.register_buffer(name, row.expand(num_samples, *row.shape).clone())
 
     def distribute(self, ranks: Ranks, layout: str) -> None:
         """Share the table between ranks; all of them must hold the same rows beforehand."""
@@ -49,38 +53,43 @@ class SampleState(nn.Module):
             for name in self.columns:
                 self.register_buffer(name, self.column(name)[ranks.rank :: ranks.size].clone())
 
+    @property
+    def bytes_per_sample(self) -> int:
+        """Bytes of one row."""
+        return sum(self.column(n).element_size() * math.prod(self.column(n).shape[1:]) for n in self.columns)
+
     def column(self, name: str) -> Tensor:
-        """The rows this process keeps of one column: [num_samples], or this rank's share where sharded."""
+        """The rows this process keeps of one column: [num_samples(, D)], or this rank's share where sharded."""
         column = self._buffers[name]
         assert column is not None
         return column
 
     def whole(self, name: str) -> Tensor:
-        """One column of all samples, [num_samples]; where sharded, all ranks must call it together."""
+        """One column of all samples, [num_samples(, D)]; where sharded, all ranks must call it together."""
         column = self.column(name)
         if self.ranks is None or not self.sharded:
             return column
         longest = -(-self.num_samples // self.ranks.size)
-        padded = torch.cat([column, column.new_zeros(longest - len(column))])
-        return self.ranks.gather(padded).view(self.ranks.size, longest).T.flatten()[: self.num_samples]
+        padded = torch.cat([column, column.new_zeros(longest - len(column), *column.shape[1:])])
+        by_rank = self.ranks.gather(padded).view(self.ranks.size, longest, *column.shape[1:])
+        return by_rank.transpose(0, 1).flatten(0, 1)[: self.num_samples]
 
     @torch.no_grad()
     def fill(self, name: str, values: Tensor) -> None:
-        """Set one column for all samples: [num_samples], the same on every rank."""
-        if values.shape != (self.num_samples,):
+        """Set one column for all samples: [num_samples(, D)], the same on every rank."""
+        if values.shape != (self.num_samples, *self.column(name).shape[1:]):
             raise ValueError(f"{self.num_samples} values are needed, one per sample; got {tuple(values.shape)}")
         mine = values[self.ranks.rank :: self.ranks.size] if self.ranks is not None and self.sharded else values
         self.column(name).copy_(mine)
 
     def read(self, index: Tensor, *names: str) -> dict[str, Tensor]:
-        """The rows of `index` (int64 [B]): name -> [B]; all columns when no name is given."""
+        """The rows of `index` (int64 [B]): name -> [B(, D)], copies; all columns when no name is given."""
         names = names or self.columns
         if self.ranks is None or not self.sharded:
             return {name: self.column(name).index_select(0, index) for name in names}
         delivery = Delivery(self.ranks, index % self.ranks.size)
         rows = delivery.send(index) // self.ranks.size
-        found = delivery.answer(torch.stack([self.column(name)[rows] for name in names], dim=1))
-        return dict(zip(names, found.unbind(1), strict=True))
+        return self._unpacked(names, delivery.answer(self._packed([self.column(name)[rows] for name in names])))
 
     @torch.no_grad()
     def write(self, index: Tensor, values: dict[str, Tensor], valid: Tensor | None = None) -> None:
@@ -91,16 +100,16 @@ class SampleState(nn.Module):
 
         Args:
             index: int64 [B].
-            values: name -> [B].
+            values: name -> [B(, D)].
             valid: bool [B]; occurrences that are False are ignored. All count when absent.
         """
         if self.ranks is not None and self.sharded:
             if valid is not None:
                 index, values, valid = index[valid], {name: value[valid] for name, value in values.items()}, None
             delivery = Delivery(self.ranks, index % self.ranks.size)
-            table = torch.stack([value.to(self.column(name).dtype) for name, value in values.items()], dim=1)
+            table = self._packed([value.to(self.column(name).dtype) for name, value in values.items()])
             index = delivery.send(index) // self.ranks.size
-            values = dict(zip(values, delivery.send(table).unbind(1), strict=True))
+            values = self._unpacked(tuple(values), delivery.send(table))
         elif self.ranks is not None:
             # Gathered even where all count here: they may not on another rank.
             valid = torch.ones_like(index, dtype=torch.bool) if valid is None else valid
@@ -110,6 +119,17 @@ class SampleState(nn.Module):
         if valid is not None and not bool(valid.all()):
             index, values = index[valid], {name: value[valid] for name, value in values.items()}
         self._store(index, values)
+
+    @staticmethod
+    def _packed(values: list[Tensor]) -> Tensor:
+        """Columns [B(, D)] side by side, [B, sum of D]."""
+        return torch.cat([value.reshape(len(value), -1) for value in values], dim=1)
+
+    def _unpacked(self, names: tuple[str, ...], table: Tensor) -> dict[str, Tensor]:
+        """The columns that stand side by side in a table."""
+        shapes = [self.column(name).shape[1:] for name in names]
+        parts = torch.split(table, [math.prod(shape) for shape in shapes], dim=1)
+        return {n: part.reshape(len(table), *shape) for n, part, shape in zip(names, parts, shapes, strict=True)}
 
     def _store(self, index: Tensor, values: dict[str, Tensor]) -> None:
         unique, inverse = torch.unique(index, return_inverse=True)
@@ -121,6 +141,5 @@ class SampleState(nn.Module):
             if occurrences is None:
                 column.index_copy_(0, index, value)
             else:
-                column[unique] = (
-                    torch.zeros_like(unique, dtype=column.dtype).index_add_(0, inverse, value) / occurrences
-                )
+                total = column.new_zeros(len(unique), *column.shape[1:]).index_add_(0, inverse, value)
+                column[unique] = total / occurrences.view(-1, *[1] * (column.ndim - 1))

@@ -63,7 +63,7 @@ def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
         if isinstance(value, list) and value != sorted(value):
             yield f"{where}.views.{key}: {value} runs from the larger to the smaller number; swap them"
     for label, block in experiment["detectors"].items():
-        yield from _detector(f"{where}.detectors.{label}", block, training["epochs"])
+        yield from _detector(f"{where}.detectors.{label}", block, training)
     yield from _encoder(config, name)
     if experiment["dataset"] not in unknown:
         yield from _training_data(config, name)
@@ -74,9 +74,12 @@ def _without_negatives(block: Config) -> bool:
     return not OBJECTIVES[block["method"]].uses_negatives
 
 
-def _detector(where: str, block: Config, epochs: int) -> Iterator[str]:
-    """A detector's epochs come, in their order."""
-    update, filtering = block.get("start_update"), block.get("start_filter")
+def _detector(where: str, block: Config, training: Config) -> Iterator[str]:
+    """A detector's epochs come, in their order; its state may lie where the training wants it."""
+    update, filtering, epochs = block.get("start_update"), block.get("start_filter"), training["epochs"]
+    why = declared.detector(**block).unshared
+    if training["state_layout"] == "sharded" and why is not None:
+        yield f"{where}: {why}, which training.state_layout sharded has no room for; take replicated"
     for key in ("start_update", "start_filter"):
         if block.get(key, 0) >= epochs:
             yield f"{where}.{key}: epoch {block[key]} never comes; training has {epochs} epochs, take less"
@@ -138,8 +141,16 @@ def _training_data(config: Config, name: str) -> Iterator[str]:
     if size is not None and batch > size:
         yield f"{where}.training.batch_size: {batch} is more than the {size} samples of {dataset}/{split}"
     for label, block in experiment["detectors"].items():
-        if size is not None and block.get("alpha") and block["alpha"] * (size - 1) < 1:
-            yield f"{where}.detectors.{label}.alpha: {block['alpha']:g} of {size} samples is less than one; raise it"
+        if size is None:
+            continue
+        compared = min(size, block.get("candidates") or size)
+        if block.get("scope") != "global" and block.get("alpha") and block["alpha"] * (compared - 1) < 1:
+            share = f"{block['alpha']:g} of {compared} samples"
+            yield f"{where}.detectors.{label}.alpha: {share} is less than one; raise it"
+        clusters = block.get("clusters", 0)
+        most = max(clusters) if isinstance(clusters, list) else clusters
+        if most > size:
+            yield f"{where}.detectors.{label}.clusters: {most} of {size} samples; ask for no more than there are"
 
 
 def _evaluations(config: Config, name: str, unknown: set[str]) -> Iterator[str]:

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
+import torch
+
 from evaluation import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset, problems
-from glofnd.detectors import DETECTORS
+from glofnd.detectors import DETECTORS, Detector, build_detector
 from glofnd.encoders import ENCODERS
 from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import REQUIRED, Parameter, parameters
 from glofnd.pretraining.options import TrainingOptions
 from glofnd.views import TwoViews
 
-__all__ = ["GROUPS", "Declared", "entries"]
+__all__ = ["GROUPS", "Declared", "detector", "entries"]
 
 GROUPS = ("datasets", "encoders", "views", "training", "objectives", "detectors", "evaluations")
 """What has options; `views` and `training` have one entry of the same name."""
@@ -44,6 +46,12 @@ def _with_advice(entry: Dataset) -> dict[str, Parameter]:
     }
 
 
+def detector(method: str, **options: object) -> Detector:
+    """A detector of the options, for more samples than any data set has, and without memory for them."""
+    with torch.device("meta"):
+        return build_detector(method, 2**31, dim=1, **options)
+
+
 def _no_problems(**options: object) -> None:
     for line in problems(options):
         raise ValueError(line)
@@ -68,7 +76,7 @@ def entries(group: str) -> dict[str, Declared]:
                 for name, kind in OBJECTIVES.items()
             }
         case "detectors":
-            return {name: Declared(parameters(kind), partial(kind, 2)) for name, kind in DETECTORS.items()}
+            return {name: Declared(parameters(kind), partial(detector, name)) for name, kind in DETECTORS.items()}
         case _:
             return {
                 name: Declared(parameters(entry.task), entry.task, entry.modalities)

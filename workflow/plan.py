@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import torch
 from snakemake.utils import update_config
 
 from glofnd.data.catalogue import DATASETS
-from glofnd.detectors import DETECTORS
 from glofnd.encoders import build_model
 from glofnd.failures import report
 from glofnd.files import read_json
-from glofnd.objectives import OBJECTIVES
+from glofnd.pretraining.trainer import objective_of
 from workflow.config import ConfigError, read_config, resolve
 from workflow.grid import Grid
 
@@ -75,16 +75,11 @@ def _samples(config: Config, dataset: str, split: str) -> int | None:
     return stated
 
 
-def _state_bytes(config: Config, samples: int) -> int:
-    """Per-sample state of detector and objective of a run config."""
-
-    def options(block: Config) -> Config:
-        return {key: value for key, value in block.items() if key not in ("label", "method")}
-
-    detector = DETECTORS[config["detector"]["method"]](samples, **options(config["detector"]))
-    kind = OBJECTIVES[config["objective"]["method"]]
-    objective = kind(samples, detector=detector, **options(config["objective"]))
-    return sum(value.numel() * value.element_size() for value in objective.state_dict().values())
+def _state_bytes(config: Config, dim: int) -> int:
+    """State per sample of detector and objective of a run config, for embeddings of width `dim`."""
+    # So many samples that any number of clusters is possible; nothing is allocated.
+    with torch.device("meta"):
+        return int(objective_of(config, 2**31, dim).bytes_per_sample)
 
 
 @dataclass(frozen=True)
@@ -133,9 +128,8 @@ def trainings(grid: Grid) -> Iterator[Training]:
         parameters = sum(value.numel() for value in model.parameters())
         weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
         optimiser = 4 * parameters * _OPTIMISER_STATE[experiment["training"]["optimizer"]]
-        # Few samples tell how many bytes each takes.
-        each = [(_state_bytes(c, 128) - _state_bytes(c, 64)) // 64 for c in map(grid.run_config, runs)]
-        stems = [(_state_bytes(c, 128) - _state_bytes(c, 64)) // 64 for c in map(grid.trunk_config, trunks)]
+        each = [_state_bytes(grid.run_config(run), model.dim) for run in runs]
+        stems = [_state_bytes(grid.trunk_config(trunk), model.dim) for trunk in trunks]
         known = samples or 0
         yield Training(
             name,

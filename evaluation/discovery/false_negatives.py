@@ -92,7 +92,8 @@ def _subject(subject: Subject, stream: ShardStream) -> tuple[Any, Any, int]:
                 f"{stream.manifest.path}: not the shards {subject.checkpoint} was trained on (their manifest differs); "
                 "take those"
             )
-        return subject.model, objective_from(subject.state, stream.indices), int(subject.state["epoch"])
+        model: Any = subject.model
+        return model, objective_from(subject.state, stream.indices, model.dim), int(subject.state["epoch"])
     if subject.model is None and config["modality"] != "unimodal":
         raise ValueError("raw-pixels: a text has no pixels to compare a picture's with; discovery takes random-init")
     model = PixelModel() if subject.model is None else subject.model

@@ -32,6 +32,7 @@ class Batch:
 
     Attributes:
         index: sample index per anchor, int64 [B].
+        embeddings: unit vectors of the anchors in V views, [V, B, D]; not to be changed.
         epoch: absolute epoch, from 0.
         negatives: negatives per row, before anything is dropped.
         training: whether state may change.
@@ -42,12 +43,17 @@ class Batch:
     """
 
     index: Tensor
+    embeddings: Tensor
     epoch: int
     negatives: int
     training: bool
     labels: Tensor | None = None
     candidate_labels: Tensor | None = None
     ranks: Ranks | None = None
+
+    def candidate_index(self) -> Tensor:
+        """Sample index per candidate, int64 [C], for the M = V C columns view by view; all ranks must ask together."""
+        return self.index if self.ranks is None else self.ranks.gather(self.index)
 
     def mean_over_anchors(self, total: Tensor) -> Tensor:
         """Mean over the anchors of all processes from the sum over those of this one."""
@@ -204,6 +210,9 @@ class Detector(nn.Module):
         treatment: what happens to a found false negative: `eliminate` drops it (the paper), `attract` also makes it a
             positive of the anchor (false-negative cancellation, Huynh et al., WACV 2022).
     """
+
+    unshared: str | None = None
+    """Why all of its state must be in every process; None where it can be sharded."""
 
     def __init__(
         self, num_samples: int, start_update: int = 0, start_filter: int = 0, treatment: str = "eliminate"

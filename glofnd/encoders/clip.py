@@ -48,6 +48,7 @@ class OpenCLIP(Model):
             self.clip = open_clip.create_model(model, load_weights=False)
         finally:
             logging.disable(logging.NOTSET)
+        self.dim = config["embed_dim"]
         for name in ("logit_scale", "logit_bias"):
             if (parameter := getattr(self.clip, name, None)) is not None:
                 parameter.requires_grad_(False)

@@ -17,11 +17,15 @@ class Model(nn.Module):
         pictures are [B, 3, H, W]; `features` [B, F] is what is frozen and evaluated, `project` [B, D] what the
         objective sees (not normalised).
 
+    Attributes:
+        dim: D, the width of embeddings.
+
     Args:
         mean, std: of the pictures, per channel, in [0, 1].
     """
 
     modality: Literal["unimodal", "bimodal"]
+    dim: int
     mean: Tensor
     std: Tensor
 

@@ -107,6 +107,7 @@ class ResNet18(Model):
         projector_dim: Annotated[int, Range(ge=2, le=2**20), "dimension of the embedding"] = 128,
     ) -> None:
         super().__init__(_MEAN, _STD)
+        self.dim = projector_dim
         self.backbone = Backbone(self.block, self.layers, width, stem)
         self.projector = nn.Sequential(
             nn.Linear(self.backbone.features, projector_hidden, bias=False),

@@ -156,7 +156,7 @@ class Objective(nn.Module):
     @property
     def bytes_per_sample(self) -> int:
         """Bytes of state per sample of the data set, thresholds and moving averages of all modalities together."""
-        return sum(table.column(name).element_size() for table in self._tables for name in table.columns)
+        return sum(table.bytes_per_sample for table in self._tables)
 
     def forward(self, z1: Tensor, z2: Tensor, index: Index, *, epoch: int, labels: Tensor | None = None) -> Tensor:
         """Loss of one batch.
@@ -202,7 +202,13 @@ class Objective(nn.Module):
         Args:
             group: process group, None for the default one.
             layout: `replicated` keeps all per-sample state on every rank, `sharded` a W-th on each.
+
+        Raises:
+            ValueError: `sharded`, and the detector needs all of its state on every rank.
         """
+        why = self._detector("image").unshared
+        if layout == "sharded" and why is not None:
+            raise ValueError(f"layout 'sharded': {why}; take 'replicated'")
         self.ranks = Ranks(group)
         for table in self._tables:
             table.distribute(self.ranks, layout)
@@ -238,7 +244,9 @@ class Objective(nn.Module):
                 similarity = anchors @ candidates.reshape(-1, candidates.shape[2]).T
                 tile = Tile(slice(0, len(index)), similarity.clone(), 0, Scratch())
                 when = detector.start_filter if epoch is None else epoch
-                batch = self._batch(tile.negatives, index, when, inputs.labels, inputs.labels, training=False)
+                # These samples are among themselves, whatever other ranks look at.
+                labels = self._labels(inputs.labels)
+                batch = Batch(index, anchors, when, tile.negatives, False, inputs.labels, labels)
                 screening = detector.screen(batch)
                 negative = torch.ones_like(similarity, dtype=torch.bool)
                 tile.own_columns(negative).fill_(False)
@@ -276,11 +284,9 @@ class Objective(nn.Module):
         first, second = both[:1], both[1:]
         return {"image": (first, second), "text": (second, first)}
 
-    def _batch(
-        self, negatives: int, index: Tensor, epoch: int, labels: Tensor | None, columns: Tensor | None, training: bool
-    ) -> Batch:
-        columns = None if columns is None else columns.repeat(2 if self.modalities == ("image",) else 1)
-        return Batch(index, epoch, negatives, training, labels, columns, self.ranks)
+    def _labels(self, labels: Tensor | None) -> Tensor | None:
+        """Label per column from that per candidate."""
+        return None if labels is None else labels.repeat(2 if self.modalities == ("image",) else 1)
 
     def _compute(
         self,
@@ -312,7 +318,7 @@ class Objective(nn.Module):
             anchors, candidates = mine[name][0], others[name][1]
             detector, views = self._detector(name), len(anchors)
             negatives = views * (candidates.shape[1] - 1)
-            batch = self._batch(negatives, index, epoch, labels, columns, self.training)
+            batch = Batch(index, anchors, epoch, negatives, self.training, labels, self._labels(columns), self.ranks)
             to_anchors, to_candidates = (None, None) if gradient is None else self._parts(gradient)[name]
             side = Side(
                 anchors=anchors,

@@ -32,22 +32,23 @@ _CACHE_BYTES = 2**31
 _DROPOUT = 0xD209
 
 
-def objective_of(config: dict[str, Any], num_samples: int) -> Any:
-    """The untrained objective of a run config, with its detector."""
+def objective_of(config: dict[str, Any], num_samples: int, dim: int) -> Any:
+    """The untrained objective of a run config, with its detector, for embeddings of width `dim`."""
     blocks = [config["detector"], config["objective"]]
     detector, objective = ({k: v for k, v in block.items() if k not in ("label", "method")} for block in blocks)
-    built = build_detector(config["detector"]["method"], num_samples, **detector)
+    built = build_detector(config["detector"]["method"], num_samples, dim, **detector)
     return build_objective(config["objective"]["method"], num_samples, built, **objective)
 
 
-def objective_from(state: dict[str, Any], num_samples: int) -> Any:
+def objective_from(state: dict[str, Any], num_samples: int, dim: int) -> Any:
     """The objective of a checkpoint with its per-sample state.
 
     Args:
         state: what `checkpoint.read` returned.
         num_samples: size of the training set.
+        dim: width of the embeddings, the model's `dim`.
     """
-    objective = objective_of(checkpoint.config_of(state), num_samples)
+    objective = objective_of(checkpoint.config_of(state), num_samples, dim)
     objective.load_state_dict(state["objective"])
     return objective
 
@@ -117,7 +118,7 @@ class Trainer:
             raise ValueError(f"label: the shards have no field {config['label']!r}; choose from {known}")
         self.model = build_model(config).to(self.device).train()
         self.network: Any = self.model
-        self.objective = objective_of(config, self.stream.indices).to(self.device).train()
+        self.objective = objective_of(config, self.stream.indices, self.model.dim).to(self.device).train()
         self.optimiser = build_optimiser(self.model, self.objective, options)
         self.views = TwoViews(**config["views"], seed=config["seed"])
         self.epoch, self.batch, self.history = 0, 0, list[dict[str, Any]]()

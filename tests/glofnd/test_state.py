@@ -31,3 +31,15 @@ def test_all_of_it_is_in_the_state_dict():
 def test_an_empty_data_set_is_refused():
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         SampleState(0)
+
+
+def test_columns_of_vectors():
+    state = SampleState(4, value=7.0, vector=torch.tensor([1.0, 2.0]))
+    index, vectors = torch.tensor([1, 3, 1]), torch.tensor([[1.0, 5.0], [2.0, 2.0], [3.0, 9.0]])
+    state.write(index, {"vector": vectors}, torch.tensor([True, True, True]))
+    assert state.read(index)["vector"].tolist() == [[2.0, 7.0], [2.0, 2.0], [2.0, 7.0]]
+    assert state.column("vector")[0].tolist() == [1.0, 2.0] and state.bytes_per_sample == 12
+    state.fill("vector", 2 * state.whole("vector"))
+    assert state.column("vector")[1].tolist() == [4.0, 14.0]
+    with pytest.raises(ValueError, match=r"4 values are needed, one per sample; got \(4,\)"):
+        state.fill("vector", torch.zeros(4))

@@ -16,7 +16,8 @@ from workflow.config import ConfigError, options_as_markdown, read_config, resol
 
 ROOT = Path(__file__).parents[2]
 FASHION = "experiments/fashion-mnist"
-GLOFND = f"{FASHION}/detectors/glofnd"
+DETECTORS = f"{FASHION}/detectors"
+GLOFND = f"{DETECTORS}/glofnd"
 TASKS = f"{FASHION}/evaluations"
 
 
@@ -122,6 +123,11 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
         (f"{GLOFND}/start_filter", 3, f"{GLOFND}", "start_update"),
         (f"{GLOFND}/start_filter", 20, f"{GLOFND}/start_filter", "20 epochs"),
         (f"{GLOFND}/learner", "adamm", f"{GLOFND}/learner", "'adam'"),
+        (f"{DETECTORS}/ifnd", {"clusters": [10, 9000]}, f"{DETECTORS}/ifnd/clusters", "9000 of 8192 samples"),
+        (f"{DETECTORS}/ifnd", {"clusters": [10, 1]}, f"{DETECTORS}/ifnd/clusters", ">= 2"),
+        (f"{DETECTORS}/ifnd", {"clusters": "many"}, f"{DETECTORS}/ifnd/clusters", "integer"),
+        (f"{DETECTORS}/fnc", {"top_k": None, "threshold": None}, f"{DETECTORS}/fnc/top_k", "both"),
+        (f"{DETECTORS}/memory-quantile", {"candidates": 50}, f"{DETECTORS}/memory-quantile/alpha", "50 samples"),
         (f"{GLOFND}/alfa", 0.1, f"{GLOFND}/alfa", "'alpha'"),
         (f"{FASHION}/detectors/glofd", {}, f"{FASHION}/detectors/glofd", "'glofnd'"),
         (f"{FASHION}/detectors/x", {"method": "glofd"}, f"{FASHION}/detectors/x", "'glofnd'"),
@@ -185,6 +191,17 @@ def test_rivals_are_objectives_with_their_options(config: dict[str, Any]) -> Non
     }
     experiment["rivals"] = {"sogclr": {}, "clip": {}}
     assert len(problems(config)) == 2
+
+
+def test_memories_and_one_threshold_for_all(config: dict[str, Any]) -> None:
+    put(config, f"{FASHION}/training/state_layout", "sharded")
+    few = {"method": "memory-quantile", "candidates": 500}
+    put(config, DETECTORS, {"none": {}, "ifnd": {"clusters": [8, 9]}, "memory-quantile": {}, "few": few})
+    found = [line.split(": ")[0] for line in problems(config)]
+    assert found == [f"{DETECTORS}.{name}".replace("/", ".") for name in ("ifnd", "memory-quantile")]
+    put(config, f"{FASHION}/training/state_layout", "replicated")
+    put(config, f"{DETECTORS}/memory-quantile", {"scope": "global", "alpha": 1e-5})
+    assert resolve(config)["experiments"]["fashion-mnist"]["detectors"]["ifnd"]["clusters"] == [8, 9]
 
 
 def test_all_mistakes_are_reported_together_and_each_once(config: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from workflow.session import Session
 
 ROOT = Path(__file__).parents[2]
 JOB = "setpriv --pdeathsig TERM python -m workflow.job --benchmark results/benchmark.json"
+RUN = "glyph-captions/fastclip-v1/none/seed1"
 
 
 def session(pretrain: dict[str, Any]) -> Session:
@@ -31,21 +32,24 @@ def test_memory_and_time_grow_with_each_attempt_up_to_what_there_is() -> None:
 
 
 def test_one_process_trains_by_plain_python() -> None:
-    assert session({}).training(JOB, "glyph-captions/fastclip-v1/none/seed1") == JOB
+    assert session({}).training(JOB, RUN) == JOB
 
 
 @pytest.mark.parametrize(("asked", "processes"), [({"processes": 2}, 2), ({"gpu": 4}, 4)])
 def test_several_processes_train_by_torchrun(asked: dict[str, Any], processes: int) -> None:
     found = session(asked)
-    command = found.training(JOB, "glyph-captions/fastclip-v1/none/seed1")
+    command = found.training(JOB, RUN)
     assert command.startswith("setpriv --pdeathsig TERM torchrun ") and command.endswith(JOB.partition("python -m")[2])
     assert f"--nproc-per-node {processes} " in command and "--standalone" in command
-    assert found.training_threads("glyph-captions/fastclip-v1/none/seed1") == processes
+    assert found.training_threads(RUN) == processes
 
 
 def test_several_nodes_meet_through_srun() -> None:
     found = session({"nodes": 2, "gpu": 2})
-    command, asked = found.training(JOB, "glyph-captions/fastclip-v1/none/seed1"), found.resources["pretrain"]["resources"]
+    command, asked = (
+        found.training(JOB, RUN),
+        found.resources["pretrain"]["resources"],
+    )
     assert (
         "srun " in command and "--nodes 2 " in command and "--nnodes 2 " in command and "--rdzv-backend c10d" in command
     )

@@ -33,6 +33,12 @@ DETECTORS = {
     ),
     "batch-quantile": ("batch quantile", "drops the share alpha of its batch that is most similar to the anchor"),
     "global-threshold": ("global threshold", "one learned threshold for all samples"),
+    "fnc": ("FNC", "drops a batch's candidates whose best similarity to the anchor's views is high"),
+    "ifnd": ("IFND", "drops what shares the anchor's cluster; clusters are made anew each epoch"),
+    "memory-quantile": (
+        "memory quantile",
+        "ours: compares averages of past embeddings with exact quantiles over the data set",
+    ),
     "oracle": ("oracle", "drops exactly the false negatives by their labels: an upper bound, no method"),
     "raw-pixels": ("raw pixels", "no encoder: the pixels themselves"),
     "random-init": ("untrained encoder", "the encoder as it is before training"),

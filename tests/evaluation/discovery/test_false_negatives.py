@@ -21,7 +21,8 @@ def opened(path, shards):
     state = checkpoint.read(path)
     config = checkpoint.config_of(state)
     stream = ShardStream(shards / "tiny" / "train", batch_size=8, seed=config["seed"])
-    return state, config, load_model(path), objective_from(state, stream.samples), stream
+    model = load_model(path)
+    return state, config, model, objective_from(state, stream.samples, model.dim), stream
 
 
 def discovered(path, shards, out, **task):

@@ -6,13 +6,13 @@ from glofnd.detectors import DETECTORS, build_detector
 from glofnd.objectives import OBJECTIVES, Pairs, Rows, build_objective
 from glofnd.parameters import parameters
 
-SAMPLES = 9
+SAMPLES, DIM = 9, 4
 CONTRASTIVE = [name for name, kind in OBJECTIVES.items() if kind.uses_negatives]
 WITHOUT_NEGATIVES = [name for name in OBJECTIVES if name not in CONTRASTIVE]
 EVERY = [(name, detector) for name in CONTRASTIVE for detector in DETECTORS] + [(n, "none") for n in WITHOUT_NEGATIVES]
 
 
-def draw(size=6, dim=4, seed=0, dtype=torch.float64, repeated=False):
+def draw(size=6, dim=DIM, seed=0, dtype=torch.float64, repeated=False):
     """Clustered embeddings, so that thresholds matter, and the samples' indices."""
     generator = torch.Generator().manual_seed(seed)
     index = torch.randperm(SAMPLES, generator=generator)[:size]
@@ -25,9 +25,9 @@ def draw(size=6, dim=4, seed=0, dtype=torch.float64, repeated=False):
 
 def make(objective, detector="none", treatment="eliminate", options=None, **given):
     """The objective, with the detector: a large share, a quick learner, and those of the options that it has."""
-    given = {"alpha": 0.3, "init": "quantile", "treatment": treatment, **given}
+    given = {"alpha": 0.3, "init": "quantile", "clusters": 2, "ramp": 1, "treatment": treatment, **given}
     given = {key: value for key, value in given.items() if key in parameters(DETECTORS[detector])}
-    rule = build_detector(detector, SAMPLES, **given)
+    rule = build_detector(detector, SAMPLES, DIM, **given)
     return build_objective(objective, SAMPLES, rule, **(options or {})).double()
 
 

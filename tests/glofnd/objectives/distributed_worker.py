@@ -26,15 +26,20 @@ DETECTORS = {
     "location-scale": {"alpha": 0.3},
     "global-threshold": {"alpha": 0.3, "lr": 0.4, "init": "quantile"},
     "batch-quantile": {"alpha": 0.3},
+    "fnc": {"top_k": 3, "threshold": None},
+    "ifnd": {"clusters": [2, 3, 4], "ramp": 1},
+    "memory-quantile": {"alpha": 0.3, "candidates": 10},
     "oracle": {"treatment": "attract"},
 }
 CASES = [(name, "glofnd" if kind.uses_negatives else "none") for name, kind in OBJECTIVES.items()]
 CASES += [(o, d) for o in ("sogclr", "clip") for d in DETECTORS if d != "glofnd"]
 LAYOUTS = ["replicated", "sharded"]
+RUNS = [(*case, layout) for case in CASES for layout in LAYOUTS if (case[1], layout) != ("ifnd", "sharded")]
 
 
 def make(objective, detector):
-    return build_objective(objective, SAMPLES, build_detector(detector, SAMPLES, **DETECTORS[detector])).double()
+    rule = build_detector(detector, SAMPLES, DIM, **DETECTORS[detector])
+    return build_objective(objective, SAMPLES, rule).double()
 
 
 def batch(step):
@@ -101,8 +106,10 @@ def exchanged():
     ranks = Ranks()
     index = torch.randint(SAMPLES, (BATCH,), generator=torch.Generator().manual_seed(ranks.rank))
     values = {"a": torch.arange(BATCH) + 100.0 * ranks.rank, "b": -torch.arange(BATCH).float()}
+    values["c"] = torch.stack([values["a"], values["b"]], dim=1)
     valid = torch.arange(BATCH) % 3 > 0
-    whole, sharded = SampleState(SAMPLES, a=-1.0, b=-2.0), SampleState(SAMPLES, a=-1.0, b=-2.0)
+    columns = {"a": -1.0, "b": -2.0, "c": torch.tensor([3.0, 4.0])}
+    whole, sharded = SampleState(SAMPLES, **columns), SampleState(SAMPLES, **columns)
     sharded.distribute(ranks, "sharded")
     for state in (whole, sharded):
         state.fill("b", torch.arange(SAMPLES).float())
@@ -117,17 +124,16 @@ def exchanged():
 def work(rank, ranks, result):
     part = slice(rank * BATCH // ranks, (rank + 1) * BATCH // ranks)
     found = {}
-    for objective, detector in CASES:
+    for objective, detector, layout in RUNS:
         expected = train(make(objective, detector), slice(0, BATCH), 1) if rank == 0 else None
-        for layout in LAYOUTS:
-            distributed = make(objective, detector)
-            distributed.distribute(layout=layout)
-            got = train(distributed, part, ranks)
-            if expected is not None:
-                assert got.keys() == expected.keys()
-                rows = max([0, *(len(b) for n, b in distributed.named_buffers() if b.ndim and "state" in n)])
-                distances = {name: distance(got[name], expected[name]) for name in got}
-                found[f"{objective} {detector} {layout}"] = {"distances": distances, "rows": rows}
+        distributed = make(objective, detector)
+        distributed.distribute(layout=layout)
+        got = train(distributed, part, ranks)
+        if expected is not None:
+            assert got.keys() == expected.keys()
+            rows = max([0, *(len(b) for n, b in distributed.named_buffers() if b.ndim and "state" in n)])
+            distances = {name: distance(got[name], expected[name]) for name in got}
+            found[f"{objective} {detector} {layout}"] = {"distances": distances, "rows": rows}
     found["refusals"] = refusals(rank, ranks)
     found["exchange"] = exchanged()
     Path(f"{result}.{rank}").write_text(json.dumps(found))

@@ -181,12 +181,12 @@ def test_options_of_the_user_survive_a_restored_state():
 
 # Bytes: float32 u (4), temperature and velocity (8); once per modality.
 STATE = {"sogclr": 4, "isogclr": 12, "fastclip-v1": 8, "fastclip-v2": 24, "fastclip-v3": 8}
-LEARNED = {"glofnd": 12, "location-scale": 16}
+LEARNED = {"glofnd": 12, "location-scale": 16, "ifnd": 4 * (8 + 1), "memory-quantile": 4 * (8 + 1)}
 
 
 @every_pair
 def test_state_per_sample(name, detector):
-    small, large = (build_objective(name, n, build_detector(detector, n)) for n in (50, 100))
+    small, large = (build_objective(name, n, build_detector(detector, n, 8)) for n in (150, 200))
     expected = STATE.get(name, 0) + len(small.modalities) * LEARNED.get(detector, 0)
     sizes = [sum(v.numel() * v.element_size() for v in o.state_dict().values()) for o in (small, large)]
     assert small.bytes_per_sample == expected and sizes[1] - sizes[0] == 50 * expected

@@ -74,7 +74,7 @@ def test_history_and_metrics_are_written(shards, tmp_path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["run"]["detector"] == "location-scale" and metrics["training"]["processes"] == 1
     assert metrics["provenance"]["inputs"]["shards"]
-    thresholds = objective_from(state, 24).detectors["image"].thresholds
+    thresholds = objective_from(state, 24, 4).detectors["image"].thresholds
     assert thresholds.shape == (24,) and thresholds.mean() < 0.95
 
 

@@ -27,7 +27,7 @@ class TinyModel(Model):
     def __init__(self):
         super().__init__((0.5,) * 3, (0.25,) * 3)
         self.image = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2))
-        self.head = nn.Linear(8, 4)
+        self.head, self.dim = nn.Linear(8, 4), 4
 
     def features(self, images):
         return self.image(images)
@@ -101,7 +101,8 @@ def make_config(objective="sogclr", detector="none", seed=1, epochs=3, training=
     training = {"epochs": epochs, "batch_size": BATCH, "inspect_every": 1, "precision": "fp32", "lr": 0.01} | dict(
         training
     )
-    telling = {"alpha": 0.3, "lr": 0.5, "start_update": 1, "start_filter": 2} | options
+    telling = {"alpha": 0.3, "lr": 0.5, "start_update": 1, "start_filter": 2}
+    telling |= {"threshold": None, "clusters": [2, 3, 4], "ramp": 1} | options
     telling = {key: value for key, value in telling.items() if key in parameters(DETECTORS[detector])}
     return {
         "run": f"tiny/{objective}/{detector}/seed{seed}",
