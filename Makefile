@@ -79,7 +79,7 @@ mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \
 	    echo "error: there is no $(RESULTS)/mlflow.db yet; run make demo first, or name the results: make mlflow RESULTS=results/smoke" >&2; exit 2; fi
 	@requirements/install
-	@echo 'MLflow on http://127.0.0.1:$(PORT), Ctrl-C stops it'
+	@echo 'MLflow on http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning, Ctrl-C stops it'
 	@$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
 
 report: config-there setup ## Make the report again, and Snakemake's own report of the run beside it

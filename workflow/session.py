@@ -17,6 +17,9 @@ __all__ = ["Session", "where_results_are"]
 
 Config = dict[str, Any]
 
+# MLflow's front page is about traces of language models.
+_RUNS = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
+
 
 def _stop(text: str) -> NoReturn:
     """End Snakemake with plain lines instead of a traceback."""
@@ -56,7 +59,7 @@ def where_results_are(config: Config) -> str:
     results = Path(config["paths"]["results"])
     store = config["mlflow"]["tracking_uri"] or f"sqlite:///{results / 'mlflow.db'}"
     server = f"mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri {shlex.quote(store)}"
-    browse = store if store.startswith("http") else f"{server}  then http://127.0.0.1:5000"
+    browse = store if store.startswith("http") else f"{server}  then {_RUNS}"
     significance = f", {results / 'significance.csv'}" if config["significance"] else ""
     return (
         f"\nReport:  {(results / 'report.html').absolute()}  (open it in a browser; it needs no network)"
