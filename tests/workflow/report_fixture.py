@@ -79,7 +79,10 @@ def _history(run: Run, quality: float) -> list[dict[str, Any]]:
     for epoch in range(12):
         loss = 1.5 + 3 * float(np.exp(-epoch / 4)) - quality + 0.01 * run.seed
         entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "seconds": 3.1, "images_per_second": 1500.0}
-        if run.detector != "none" and epoch >= 4:
+        if run.detector == "none":
+            nothing = {"precision": None, "recall": 0.0, "f1": 0.0, "dropped_share": 0.0, "true_share": 0.1}
+            entry["detection"] = {"image": nothing}
+        elif epoch >= 4:
             found = {name: quality * (1 - float(np.exp(2 - epoch))) for name in ("precision", "recall", "f1")}
             entry["detection"] = {"image": {**found, "dropped_share": 0.1, "true_share": 0.1}}
             if run.detector != "oracle":

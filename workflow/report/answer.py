@@ -96,7 +96,7 @@ def _table(trial: Trial) -> Markup:
     for label in trial.labels:
         cells = [_cell(trial, task, label, tests.get((label, task))) for task in trial.primary]
         if any(cell.text != NOTHING for cell in cells):
-            rows.append([Cell(trial.bold(label), trial.name(label)), *cells])
+            rows.append([Cell(trial.name(label)), *cells])
     chances = [float(trial.about[task]["chance"]) for task in trial.primary]
     rows.append([Cell("chance"), *(Cell(percent(chance), chance) for chance in chances)])
     note = (

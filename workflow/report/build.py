@@ -26,16 +26,8 @@ from workflow.report.training import costs, training
 
 __all__ = ["SECTIONS", "render", "write_report"]
 
-SECTIONS: list[Callable[[Results], Section]] = [
-    answer,
-    found,
-    discovery,
-    training,
-    costs,
-    every_number,
-    limits,
-    made,
-]
+SECTIONS: list[Callable[[Results], Section]]
+SECTIONS = [answer, found, discovery, training, costs, every_number, limits, made]
 """In the order of the page."""
 
 HERE = Path(__file__).parent

@@ -42,7 +42,7 @@ def found(results: Results) -> Section:
                 pictures, shown, wrong = _gallery(path)
                 if shown:
                     title = Markup("{}: {} <small>seed {}, {} finds shown, {} of them wrong</small>")
-                    heading = title.format(trial.experiment, trial.bold(label), run.seed, shown, wrong)
+                    heading = title.format(trial.experiment, trial.name(label), run.seed, shown, wrong)
                     parts.append(fold(heading, pictures, opened=opened))
                     opened = False
                     break
@@ -121,6 +121,6 @@ def _table(trial: Trial, side: str) -> Markup:
         if alpha := trial.settings["detectors"].get(label, {}).get("alpha"):
             texts["dropped_share"] = Markup("{}<small>alpha {:g}</small>").format(texts["dropped_share"], 100 * alpha)
         if set(texts.values()) != {NOTHING}:
-            rows.append([Cell(trial.bold(label), trial.name(label)), *map(Cell, texts.values(), means.values())])
+            rows.append([Cell(trial.name(label)), *map(Cell, texts.values(), means.values())])
     title = f"{trial.experiment}, {trial.objective}{', text anchors' if side else ''}"
     return table(title, ["detector", *_METRICS.values()], rows)

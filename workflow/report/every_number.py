@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from statistics import fmean, stdev
-from typing import Any
 
 from workflow.report.names import interval, p_text, percent, points
 from workflow.report.parts import Cell, Section, table
-from workflow.report.read import Results
+from workflow.report.read import Results, Row
 
 __all__ = ["every_number"]
 
@@ -17,29 +16,28 @@ def every_number(results: Results) -> Section:
     """One searchable table."""
     headings = ["experiment", "task", "detector", "mean ± sd, %", "seeds", "difference, points", "interval over seeds"]
     headings += ["p", "Holm p", "interval over test samples", "McNemar, Holm p"]
-    shown: list[tuple[Any, list[str]]] = [
-        (points, ["difference"]),
-        (interval, ["ci_low", "ci_high"]),
-        (p_text, ["p_value"]),
-        (p_text, ["p_holm"]),
-    ]
-    shown += [(interval, ["sample_low", "sample_high"]), (p_text, ["p_mcnemar_holm"])]
     rows = []
     for trial in results.trials:
         tests = trial.tests()
         for task, scores in trial.scores.items():
             for label in (label for label in trial.labels if label in scores):
-                values, test = list(scores[label].values()), tests.get((task, label), {})
+                values = list(scores[label].values())
                 spread = f" ± {percent(stdev(values))}" if len(values) > 1 else ""
-                row = [Cell(trial.experiment), Cell(task), Cell(trial.bold(label), trial.name(label))]
-                row += [Cell(percent(fmean(values)) + spread, fmean(values)), Cell(str(len(values)), len(values))]
-                for show, keys in shown:
-                    found = [float(test.get(key, math.nan)) for key in keys]
-                    row.append(Cell(show(*found), found[0]))
-                rows.append(row)
+                head = [Cell(trial.experiment), Cell(task), Cell(trial.name(label))]
+                mean = [Cell(percent(fmean(values)) + spread, fmean(values)), Cell(str(len(values)), len(values))]
+                rows.append([*head, *mean, *_tested(tests.get((task, label), {}))])
     note = (
         "Difference, interval and p over seeds (paired t-test) ask whether other training runs would show it: the main "
         "test. Interval over test samples and McNemar's test ask whether other test samples would, for the models "
         "trained here. Holm's correction takes the primary comparisons of an experiment together."
     )
     return Section("numbers", "Every number", [note, table("Every value", headings, rows, searchable=True)])
+
+
+def _tested(row: Row) -> list[Cell]:
+    """The cells of one comparison; dashes where there is none."""
+    keys = ("difference", "ci_low", "ci_high", "p_value", "p_holm", "sample_low", "sample_high", "p_mcnemar_holm")
+    difference, low, high, p, holm, sample_low, sample_high, mcnemar = (float(row.get(key, math.nan)) for key in keys)
+    cells = [Cell(points(difference), difference), Cell(interval(low, high), low), Cell(p_text(p), p)]
+    cells += [Cell(p_text(holm), holm), Cell(interval(sample_low, sample_high), sample_low)]
+    return [*cells, Cell(p_text(mcnemar), mcnemar)]

@@ -120,9 +120,10 @@ def training(
             key, title, y = _PANELS[path[-1]]
             figure, column, side = _figure(300, "epoch", y), ".".join(path), path[1] if several and path[1:] else ""
             for name, frame in frames.items():
-                if column in frame:
+                if column in frame and frame[column].notna().any():
                     _add_curve(figure, frame, column, name, looks[name])
-            found[f"{key}-{side}" if side else key] = (f"{title}, {side} anchors" if side else title, figure)
+            if figure.data:
+                found[f"{key}-{side}" if side else key] = (f"{title}, {side} anchors" if side else title, figure)
     return found
 
 

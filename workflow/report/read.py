@@ -108,10 +108,6 @@ class Trial:
         name = METHODS.get(method := self.method(label), (label, ""))[0]
         return name if label in (method, name) else f"{name} ({label})"
 
-    def bold(self, label: str) -> str:
-        """Its name, in bold where the paper's own algorithm ran."""
-        return Markup("<b>{}</b>").format(self.name(label)) if self.method(label) == "glofnd" else self.name(label)
-
     @property
     def reference(self) -> str:
         """Label of the detector all others are compared with."""

@@ -53,7 +53,7 @@ def _costs(trial: Trial) -> Markup:
     found = {label: numbers for label in trial.detectors if (numbers := _numbers(trial, label))}
     rows = []
     for label, numbers in found.items():
-        cells = [Cell(trial.bold(label), trial.name(label))]
+        cells = [Cell(trial.name(label))]
         for form, value, base in zip(_COSTS.values(), numbers, found.get(trial.reference, numbers), strict=True):
             more = f"{100 * (value / base - 1):+.0f} %" if base not in (0, value) else ""
             text = Markup("{}<small>{}</small>").format(f"{value:{form}}", more)
