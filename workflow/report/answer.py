@@ -83,8 +83,10 @@ def answer(results: Results) -> Section:
         rows = [tests[task, label] for task in trial.primary for label in trial.detectors if (task, label) in tests]
         names = {label: trial.name(label) for label in trial.detectors}
         title = f"Differences to {reference}, with {100 * results.settings['confidence']:g} % intervals"
-        plots = [plot(title, differences(rows, names, results.looks, reference))] if rows else []
-        parts += [trial.heading, beside(*plots, _table(trial))]
+        shown = [plot(title, differences(rows, names, results.looks, reference))] if rows else []
+        shown.append(_table(trial))
+        # A table of many tasks needs the whole width.
+        parts += [trial.heading, *([beside(*shown)] if len(trial.primary) < 5 else shown)]
         parts += [text for text in (_oracle(trial), _rivals(trial), _caution(trial)) if text]
     return Section("answer", "The answer", parts)
 
