@@ -52,8 +52,8 @@ def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
                 what = f"{objective['method']} has no negatives, so {block['method']} has nothing to drop"
                 yield f"{where}.detectors.{label}: {what}; put {objective['method']} below `rivals`"
     for label in experiment["rivals"]:
-        if label in experiment["objectives"]:
-            yield f"{where}.rivals.{label}: stands below `objectives`, too; one of them needs another label"
+        if label in experiment["objectives"] or label in experiment["detectors"]:
+            yield f"{where}.rivals.{label}: is an objective's or detector's label, too; one of them needs another"
     for label, group in ((BASELINE, "objectives"), (BASELINE, "rivals"), ("trunk", "detectors")):
         if label in experiment[group]:
             yield f"{where}.{group}.{label}: '{label}' names a folder of results; choose another label"

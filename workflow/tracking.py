@@ -184,7 +184,7 @@ def _write(client: MlflowClient, experiment: str, record: Record) -> str:
     for name, content in record.files.items():
         client.log_dict(key, content, name)
     label = record.name.split("/")[2]
-    figures = training({label: [record.epochs]}, looks({label: record.params.get("detector.method", label)}))
+    figures = training({label: [record.epochs]}, looks([label]))
     for name, (_, figure) in figures.items():
         client.log_figure(key, figure, f"figures/{name}.html")
     client.set_terminated(key, "FINISHED", record.end)

@@ -187,6 +187,7 @@ def _finish(trainer: Trainer, out: Path, state: dict[str, Any]) -> None:
             "skipped": len(trainer.stream.manifest.skipped),
             "parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
             "processes": trainer.processes.size,
+            "state_bytes_per_sample": trainer.objective.bytes_per_sample,
         }
         metrics = {
             "format": 1,

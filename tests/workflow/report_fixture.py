@@ -28,10 +28,10 @@ def config(folder: Path) -> dict[str, Any]:
     """A resolved config of one unimodal and one bimodal experiment."""
     made = results_tree.config(folder)
     one = made["experiments"].pop("exp")
-    one |= {"detectors": DETECTORS, "dataset": "fashion", "label": "label"}
+    one |= {"detectors": DETECTORS, "dataset": "fashion", "label": "label", "rivals": {"dcl": {"method": "dcl"}}}
     one["training"] = {"epochs": 12, "lr": 0.001}
     one["evaluations"] = {"linear": [{"dataset": "fashion"}], "discovery": [{"dataset": "fashion"}]}
-    two = {**one, "modality": "bimodal", "dataset": "emoji", "label": "concept", "baselines": []}
+    two = {**one, "modality": "bimodal", "dataset": "emoji", "label": "concept", "baselines": [], "rivals": {}}
     two["objectives"] = {"fastclip-v1": {"method": "fastclip-v1"}}
     two["detectors"] = {name: DETECTORS[name] for name in ("none", "glofnd", "oracle")}
     two["evaluations"] = {"retrieval": [{"dataset": "emoji"}], "discovery": [{"dataset": "emoji"}]}
@@ -79,7 +79,10 @@ def _history(run: Run, quality: float) -> list[dict[str, Any]]:
     for epoch in range(12):
         loss = 1.5 + 3 * float(np.exp(-epoch / 4)) - quality + 0.01 * run.seed
         entry: dict[str, Any] = {"epoch": epoch, "loss": loss, "seconds": 3.1, "images_per_second": 1500.0}
-        if run.detector != "none" and epoch >= 4:
+        if run.detector == "none":
+            nothing = {"precision": None, "recall": 0.0, "f1": 0.0, "dropped_share": 0.0, "true_share": 0.1}
+            entry["detection"] = {"image": nothing}
+        elif epoch >= 4:
             found = {name: quality * (1 - float(np.exp(2 - epoch))) for name in ("precision", "recall", "f1")}
             entry["detection"] = {"image": {**found, "dropped_share": 0.1, "true_share": 0.1}}
             if run.detector != "oracle":
@@ -123,7 +126,8 @@ def write_results(folder: Path, gains: dict[str, float] | None = None) -> dict[s
             write_json(place / evaluation / "metrics.json", found)
         if run.kind == "method":
             write_json(place / "history.json", {"epochs": _history(run, 0.5 + gains[run.detector])})
-            write_json(place / "metrics.json", _result(run, "pretraining", []))
+            training = {"state_bytes_per_sample": 4 if run.detector == "none" else 16}
+            write_json(place / "metrics.json", _result(run, "pretraining", []) | {"training": training})
         if run.kind == "method" and run.detector != "none":
             write_gallery(place / "discovery/gallery.npz", run.seed)
     manifest = {"samples": 8192, "licence": "MIT", "source": {"source": "fashion", "origin": "a package"}}

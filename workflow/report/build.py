@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from importlib.resources import files
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +16,22 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from glofnd.files import atomic_open
-from workflow.report.gallery import found
-from workflow.report.parts import Beside, Fold, Plot, Section, Table
+from workflow.report.answer import answer
+from workflow.report.dropped import discovery, found
+from workflow.report.every_number import every_number
+from workflow.report.parts import Section
 from workflow.report.provenance import limits, made
 from workflow.report.read import Results, read_results
-from workflow.report.tables import costs, discovery, every_number, training
-from workflow.report.verdict import answer
+from workflow.report.training import costs, training
 
 __all__ = ["SECTIONS", "render", "write_report"]
 
-SECTIONS: list[Callable[[Results], Section]] = [
-    answer,
-    found,
-    discovery,
-    training,
-    costs,
-    every_number,
-    limits,
-    made,
-]
+SECTIONS: list[Callable[[Results], Section]]
+SECTIONS = [answer, found, discovery, training, costs, every_number, limits, made]
 """In the order of the page."""
 
 HERE = Path(__file__).parent
+TABLES = ("summary.csv", "summary_mean.csv", "significance.csv", "significance_overall.csv")
 
 
 def render(results: Results) -> str:
@@ -46,26 +39,14 @@ def render(results: Results) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    number = count()
-
-    def figure(plot: Plot) -> Markup:
-        options = {"responsive": True, "displayModeBar": False}
-        div = plot.figure.to_html(
-            full_html=False, include_plotlyjs=False, config=options, div_id=f"figure-{next(number)}"
-        )
-        return Markup(div)
-
-    kinds = {"table": Table, "plot": Plot, "beside": Beside, "fold": Fold, "html": Markup}
-    environment.tests |= {name: lambda part, kind=kind: isinstance(part, kind) for name, kind in kinds.items()}
-    environment.globals["figure"] = figure
     bundle = files("itables") / "html"
-    script = base64.b64encode((bundle / "dt_bundle.js").read_bytes()).decode("ascii")
     return environment.get_template("report.html.j2").render(
         results=results,
         sections=[section(results) for section in SECTIONS],
+        tables=[name for name in TABLES if (results.folder / name).is_file()],
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
         tables_style=Markup((bundle / "dt_bundle.css").read_text(encoding="utf-8")),
-        tables_script=Markup(script),
+        tables_script=base64.b64encode((bundle / "dt_bundle.js").read_bytes()).decode("ascii"),
         plotly_script=Markup(get_plotlyjs()),
     )
 

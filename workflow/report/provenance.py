@@ -2,179 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from markupsafe import Markup
 
+from evaluation.statistics.seeds import smallest_p
 from glofnd.files import making_sense, read_json
 from glofnd.provenance import config_hash
-from workflow.report.parts import Cell, Fold, Part, Section, Table
-from workflow.report.read import Results
-from workflow.report.wording import percent
+from workflow.report.names import percent
+from workflow.report.parts import Cell, Section, bullets, fold, table
+from workflow.report.read import Results, Row
 
 __all__ = ["limits", "made"]
 
 
 def limits(results: Results) -> Section:
     """What the numbers above cannot carry."""
-    seeds, settings = len(results.config["seeds"]), results.settings
+    seeds = results.config["seeds"]
     lines = [
-        f"{seeds} seed{'s' if seeds != 1 else ''}: an exact sign-flip test cannot give a p-value below "
-        f"{min(1, 2 / 2**seeds):.2g}. The t-test can, but only by assuming that differences over seeds are normal.",
+        f"Seeds: {len(seeds)}. An exact sign-flip test cannot give a p-value below {smallest_p(len(seeds)):.2g}. The "
+        "t-test can, but only by assuming that differences over seeds are normal.",
         "Intervals are for each comparison alone. Only p-values of the primary evaluations "
-        f"({', '.join(settings['primary']) or 'none'}) are corrected; a small p-value elsewhere is a hint.",
+        f"({', '.join(results.settings['primary']) or 'none'}) are corrected; a small p-value elsewhere is a hint.",
         "Other data, encoders and longer trainings are not covered: this page speaks of the settings listed below.",
         "The paper's own protocols (linear probe and transfer of the paper) choose an epoch or C on the test set: "
         "their numbers are optimistic, and compare with the paper's alone.",
     ]
-    if set(results.config.get("tuning_seeds") or []) & set(results.config["seeds"]):
+    if set(results.config.get("tuning_seeds") or []) & set(seeds):
         lines.append("Some seeds shown here were also used to choose options, which biases the results.")
-    items = Markup("").join(Markup("<li>{}</li>").format(line) for line in lines)
-    return Section("limits", "What this does not show", [Markup("<ul>{}</ul>").format(items)])
+    return Section("limits", "What this does not show", [bullets(lines)])
 
 
 def made(results: Results) -> Section:
-    """Missing results, files, settings, provenance, data."""
-    parts: list[Part] = []
+    """Missing results, settings, provenance, data."""
+    parts: list[str] = []
     if results.missing:
-        lines = Markup("").join(Markup("<li>{}</li>").format(line) for line in results.missing)
         notice = Markup(
-            '<div class="notice" id="missing"><h3>Missing results ({})</h3><ul>{}</ul>'
+            '<div class="notice" id="missing"><h3>Missing results ({})</h3>{}'
             "<p>Run <code>snakemake</code> again; the logs are in <code>{}/logs</code>.</p></div>"
         )
-        parts.append(notice.format(len(results.missing), lines, results.folder))
-    links = Markup(", ").join(
-        Markup('<a href="{0}">{0}</a>').format(name)
-        for name in ("summary.csv", "summary_mean.csv", "significance.csv", "significance_overall.csv")
-        if (results.folder / name).is_file()
-    )
-    parts.append(
-        Markup(
-            "<p>Tables beside this file: {}. The metrics, history and predictions of each run are below "
-            "<code>runs/</code>; all runs with their curves are in MLflow.</p>"
-        ).format(links)
-    )
-    parts += [_facts("Benchmark", _benchmark(results)), *_sources(results)]
+        parts.append(notice.format(len(results.missing), bullets(results.missing), results.folder))
+    parts += [_yaml(dict(_facts(results))), *_sources(results)]
     if results.shared:
-        headings = [
-            "data set",
-            "split",
-            "test pictures",
-            "of these in training",
-            "look like one",
-            "largest change, points",
-        ]
+        headings = ["data set", "split", "test pictures", "of these in training", "look like one"]
         rows = [
-            [*map(Cell, place), *(Cell(f"{count:,}", count) for count in counts), Cell(percent(change, 2), change)]
-            for place, (*counts, change) in results.shared.items()
+            [Cell(dataset), Cell(split), *(Cell(f"{n:,}", n) for n in counts), Cell(percent(change, 2), change)]
+            for (dataset, split), (*counts, change) in results.shared.items()
         ]
         note = "All stay in the scores; the last column is the largest difference that leaving them out makes to any."
-        parts.append(Table("Pictures on both sides of a split", headings, rows, note))
-    parts += [
-        Fold(f"Settings of {name}", [_facts("", _settings(settings))])
-        for name, settings in results.config["experiments"].items()
-    ]
+        parts.append(table("Pictures on both sides of a split", [*headings, "largest change, points"], rows, note))
+    for name, settings in results.config["experiments"].items():
+        parts.append(fold(f"Settings of {name}", _yaml(settings)))
     return Section("made", "How it was made", parts)
 
 
-def _facts(title: str, pairs: Iterable[tuple[str, str]]) -> Markup:
-    rows = Markup("").join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(*pair) for pair in pairs)
-    head = Markup("<h3>{}</h3>").format(title) if title else ""
-    return Markup('{}<dl class="facts">{}</dl>').format(head, rows)
-
-
-def _flat(value: object) -> str:
-    """A config value on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_flat(item) for item in value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _settings(experiment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key in ("modality", "dataset", "split", "label", "encoder", "views", "training"):
-        if experiment.get(key):
-            yield key, _flat(experiment[key])
-    for key in ("objectives", "detectors"):
-        for label, parameters in experiment[key].items():
-            yield f"{key.removesuffix('s')} {label}", _flat(parameters)
-    for name, tasks in experiment["evaluations"].items():
-        for task in tasks:
-            yield f"evaluation {name}", _flat(task)
+def _yaml(value: Row) -> Markup:
+    return Markup("<pre>{}</pre>").format(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _distinct(values: Iterable[object]) -> str:
     return ", ".join(dict.fromkeys(str(value) for value in values if value is not None)) or "not recorded"
 
 
-def _benchmark(results: Results) -> Iterator[tuple[str, str]]:
+def _facts(results: Results) -> Iterator[tuple[str, Any]]:
     config = results.config
     yield "config hash", config_hash({key: value for key, value in config.items() if key != "paths"})
-    yield "seeds", _flat(config["seeds"])
-    yield "seeds that options were chosen on", _flat(config.get("tuning_seeds") or "none")
+    yield "seeds", _distinct(config["seeds"])
+    yield "seeds that options were chosen on", _distinct(config.get("tuning_seeds") or ["none"])
     yield "trainings finished", f"{len(results.trained)} of {len(results.grid.runs)}"
-    if config["significance"]:
-        yield "tests", _flat(config["significance"])
-    made = [found.get("provenance") or {} for found in results.trained.values()]
-    commits = (
-        f"{str(m['git_commit'])[:12]}{' with uncommitted changes' if m.get('git_dirty') else ''}"
-        for m in made
-        if m.get("git_commit")
-    )
-    yield "code (git commit)", _distinct(commits)
-    for key in ("device", "platform", "container", "python"):
-        yield key, _distinct(m.get(key) for m in made)
-    packages = dict.fromkeys(name for m in made for name in m.get("packages") or {})
-    yield (
-        "packages",
-        ", ".join(f"{name} {_distinct((m.get('packages') or {}).get(name) for m in made)}" for name in packages),
-    )
+    yield "tests", config["significance"]
+    runs = [found.get("provenance") or {} for found in results.trained.values()]
+    for key in ("git_commit", "git_dirty", "device", "platform", "container", "python"):
+        yield key, _distinct(run.get(key) for run in runs)
+    names = dict.fromkeys(name for run in runs for name in run.get("packages") or {})
+    yield "packages", {name: _distinct((run.get("packages") or {}).get(name) for run in runs) for name in names}
 
 
-def _sources(results: Results) -> Iterator[Part]:
+def _sources(results: Results) -> Iterator[str]:
     """Data sets with their licence and origin, from the manifests of the shards, which need not be there any more."""
     paths = {key: Path(value) for key, value in results.config["paths"].items()}
-    training = [(e["dataset"], e["split"]) for e in results.config["experiments"].values()]
-    tested = results.summary[["dataset", "split"]].drop_duplicates().itertuples(index=False)
-    rows, credit, skipped = [], dict[str, str](), list[str]()
-    for dataset, split in dict.fromkeys([*training, *((str(d), str(s)) for d, s in tested)]):
+    used = [(e["dataset"], e["split"]) for e in results.config["experiments"].values()]
+    used += [(row["dataset"], row["split"]) for row in results.values]
+    rows, credit = [], dict[str, str]()
+    for dataset, split in dict.fromkeys(used):
         path = paths["shards"] / dataset / split / "manifest.json"
         if not path.is_file():
             continue
         with making_sense(path):
             manifest = read_json(path)
-            source, left_out = manifest.get("source") or {}, manifest.get("skipped") or []
-            texts = (
-                dataset,
-                split,
-                f"{manifest['samples']:,}",
-                len(left_out),
-                _flat(manifest.get("licence") or "not stated"),
-                _origin(source),
-            )
-            skipped += [f"{dataset}/{split}, {entry['where']}: {entry['reason']}" for entry in left_out]
-        rows.append([Cell(str(text), text if isinstance(text, int) else str(text)) for text in texts])
+            source = manifest.get("source") or {}
+            counts = [Cell(f"{n:,}", n) for n in (manifest["samples"], len(manifest.get("skipped") or []))]
+            rows.append([dataset, split, *counts, str(manifest.get("licence") or "not stated"), _origin(source)])
         attribution = paths["raw"] / str(source.get("source", dataset)) / "ATTRIBUTION.md"
         if attribution.is_file():
             credit[attribution.read_text(encoding="utf-8").strip()] = dataset
     if rows:
-        yield Table("Data and licences", ["data set", "split", "samples", "left out as bad", "licence", "source"], rows)
-    if skipped:
-        more = [f"and {len(skipped) - 20} more, in the manifests"] if len(skipped) > 20 else []
-        yield Fold(f"Bad samples left out ({len(skipped)}): scores are of the others", [*skipped[:20], *more])
+        yield table("Data and licences", ["data set", "split", "samples", "left out as bad", "licence", "source"], rows)
     for text, dataset in credit.items():
-        yield Fold(f"Credits for {dataset}", [Markup('<p class="credits">{}</p>').format(text)])
+        yield fold(f"Credits for {dataset}", Markup("<pre>{}</pre>").format(text))
 
 
-def _origin(source: Mapping[str, Any]) -> str:
+def _origin(source: Row) -> str:
     parts = [str(source[key]) for key in ("origin", "version", "copyright", "homepage") if source.get(key)]
-    parts += [
-        f"{package.get('name', name)} {package.get('version', '')}".strip()
-        for name, package in (source.get("packages") or {}).items()
-    ]
+    for package, about in (source.get("packages") or {}).items():
+        parts.append(f"{about.get('name', package)} {about.get('version', '')}".strip())
     return ", ".join(parts) or "not stated"

@@ -5,7 +5,7 @@ A file that is there but broken is an error; a run that has not finished is not:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,22 +15,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from glofnd.files import making_sense, read_json
-from workflow.grid import Grid, Run
-from workflow.report.wording import detector_name, task_name
+from workflow.grid import NONE, Grid, Run
+from workflow.report.figures import Look, looks
+from workflow.report.names import METHODS, task_name
+from workflow.tables import read_summary
 
-__all__ = ["Results", "Trial", "read_results"]
-
-_SUMMARY = ["experiment", "objective", "evaluation", "dataset", "split", "metric", "fraction"]
-_TESTS = [*_SUMMARY, "detector", "baseline", "n", "difference", "ci_low", "ci_high", "p_value", "p_holm"]
-_TESTS += ["sample_low", "sample_high", "p_mcnemar_holm"]
-_SUMMARY += ["detector", "seed", "kind", "value", "chance", "higher_is_better", "primary"]
-_OVERALL = ["experiment", "objective", "detector"]
-_OVERALL += [f"interquartile_mean{end}" for end in ("", "_low", "_high")]
-_OVERALL += [f"probability_of_improvement{end}" for end in ("", "_low", "_high")]
+__all__ = ["Results", "Row", "Trial", "read_results"]
 
 Row = dict[str, Any]
-Labels = dict[tuple[str, ...], dict[float, int]]
-"""(experiment, evaluation, data set, split) -> share of the labels -> how many labels that is."""
+Scores = dict[str, dict[str, dict[int, float]]]
+"""Task or metric -> label of the detector or baseline -> seed -> value."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +33,18 @@ class Results:
 
     Attributes:
         config: the resolved config of the benchmark.
-        grid: its runs and their folders.
-        summary: one row per value of one run (summary.parquet), with `task`, its name for a reader.
+        values: the rows of summary.parquet, with `task`, the name of what was measured.
         tests: the rows of significance.csv, with `task`; none where no tests were asked for.
-        overall: the rows of significance_overall.csv.
-        trained: run id -> metrics.json of its training.
-        histories: run id -> the epochs of its history.json.
+        trained: run id -> metrics.json of its training, with `epochs` from its history.json.
         shared: (data set, test split) -> test pictures, how many of them are or look like training pictures, and by how
             much the score that changes most differs without them.
         missing: what the config asks for and the folder does not have.
     """
 
     config: Row
-    grid: Grid
-    summary: pd.DataFrame
-    tests: list[Row]
-    overall: list[Row]
+    values: list[Row] = field(default_factory=list)
+    tests: list[Row] = field(default_factory=list)
     trained: dict[str, Row] = field(default_factory=dict)
-    histories: dict[str, list[Row]] = field(default_factory=dict)
     shared: dict[tuple[str, str], tuple[int, int, int, float]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
@@ -65,15 +53,15 @@ class Results:
         """Where all of it is."""
         return Path(self.config["paths"]["results"])
 
+    @cached_property
+    def grid(self) -> Grid:
+        """The runs of the config and their folders."""
+        return Grid(self.config)
+
     @property
     def settings(self) -> Row:
         """The config of the tests; defaults where none were asked for."""
         return {"baseline": "none", "confidence": 0.95, "primary": [], **(self.config["significance"] or {})}
-
-    @property
-    def confidence(self) -> str:
-        """Confidence level of all intervals, `95 %`."""
-        return f"{100 * self.settings['confidence']:g} %"
 
     @property
     def level(self) -> float:
@@ -85,6 +73,11 @@ class Results:
         """Every experiment with each of its objectives, in the order of the config."""
         experiments = self.config["experiments"]
         return [Trial(self, name, o) for name, settings in experiments.items() for o in settings["objectives"]]
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """Label of a detector -> its colour and symbol, the same in every figure."""
+        return looks(label for trial in self.trials for label in trial.detectors)
 
 
 @dataclass(frozen=True)
@@ -101,17 +94,25 @@ class Trial:
         found: Row = self.results.config["experiments"][self.experiment]
         return found
 
+    @property
+    def heading(self) -> Markup:
+        """Experiment and objective."""
+        return Markup("<h3>{} <small>{}</small></h3>").format(self.experiment, self.objective)
+
     def method(self, label: str) -> str:
         """The method that the label of a detector or baseline means."""
-        return str(self.settings["detectors"].get(label, {}).get("method", label))
+        return str((self.settings["detectors"] | self.rivals).get(label, {}).get("method", label))
 
     def name(self, label: str) -> str:
-        """A detector or baseline as a reader knows it."""
-        return detector_name(label, self.method(label))
+        """A detector or baseline in a sentence: by its method's name, and by its label where that is another."""
+        name = METHODS.get(method := self.method(label), (label, ""))[0]
+        return name if label in (method, name) else f"{name} ({label})"
 
-    def bold(self, label: str) -> str | Markup:
-        """Its name, in bold where the paper's own algorithm ran."""
-        return Markup("<b>{}</b>").format(self.name(label)) if self.method(label) == "glofnd" else self.name(label)
+    @property
+    def rivals(self) -> Row:
+        """Objectives without a detector, label -> settings; they stand beside the detectors of the first objective."""
+        found: Row = self.settings["rivals"] if self.objective == next(iter(self.settings["objectives"])) else {}
+        return found
 
     @property
     def reference(self) -> str:
@@ -125,12 +126,12 @@ class Trial:
         def rank(label: str) -> int:
             return 0 if label == self.reference else {"glofnd": 1, "oracle": 3}.get(self.method(label), 2)
 
-        return sorted(self.settings["detectors"], key=rank)
+        return sorted([*self.settings["detectors"], *self.rivals], key=rank)
 
     @property
     def judged(self) -> list[str]:
         """Labels that are neither the reference nor an oracle."""
-        return [label for label in self.detectors if label != self.reference and label not in self.oracles]
+        return [label for label in self.detectors if label not in (self.reference, *self.oracles)]
 
     @property
     def oracles(self) -> list[str]:
@@ -142,38 +143,42 @@ class Trial:
         """Detectors, then baselines."""
         return [*self.detectors, *self.settings["baselines"]]
 
-    def runs(self, label: str) -> Iterator[Run]:
-        """The trained runs of one detector, by seed in the order of the config."""
-        key = (self.experiment, self.objective, label)
-        return (run for run in self.results.grid.runs.values() if (run.experiment, run.objective, run.detector) == key)
+    def runs(self, label: str) -> list[Run]:
+        """The runs of one detector, by seed in the order of the config."""
+        method = (label, NONE) if label in self.rivals else (self.objective, label)
+        return [Run(self.experiment, *method, seed) for seed in self.results.config["seeds"]]
 
-    def _rows(self, discovery: bool) -> pd.DataFrame:
-        frame = self.results.summary
-        kept = (frame["experiment"] == self.experiment) & ((frame["evaluation"] == "discovery") == discovery)
-        return frame[kept & ((frame["objective"] == self.objective) | (frame["kind"] == "baseline"))]
+    def trained(self, label: str) -> list[Row]:
+        """metrics.json, with `epochs`, of each finished training of one detector, by seed."""
+        return [self.results.trained[run.id] for run in self.runs(label) if run.id in self.results.trained]
 
     @cached_property
-    def scores(self) -> dict[str, dict[str, dict[int, float]]]:
+    def _values(self) -> list[Row]:
+        rows = (row for row in self.results.values if row["experiment"] == self.experiment)
+        return [row for row in rows if row["objective"] == self.objective or row["kind"] == "baseline"]
+
+    @cached_property
+    def scores(self) -> Scores:
         """Task -> label -> seed -> value, without discovery."""
-        return _nested(self._rows(False), "task")
+        return _nested((row for row in self._values if row["evaluation"] != "discovery"), "task")
 
     @cached_property
-    def discovered(self) -> dict[str, dict[str, dict[int, float]]]:
+    def discovered(self) -> Scores:
         """Metric of discovery -> label -> seed -> value."""
-        return _nested(self._rows(True), "metric")
+        return _nested((row for row in self._values if row["evaluation"] == "discovery"), "metric")
 
     @cached_property
     def about(self) -> dict[str, Row]:
         """Task -> a row of it: its chance, and whether higher is better."""
-        return {str(row["task"]): row for row in _records(self._rows(False))}
+        return {row["task"]: row for row in self._values if row["evaluation"] != "discovery"}
 
     @cached_property
     def primary(self) -> list[str]:
         """Tasks that the config made primary before any number was seen."""
         place = {name: k for k, name in enumerate(self.results.settings["primary"])}
-        rows = [r for r in self.about.values() if r["primary"] and r["evaluation"] in place]
-        rows.sort(key=lambda r: (place[r["evaluation"]], r["dataset"], r["split"], -(r["fraction"] or 0)))
-        return [str(row["task"]) for row in rows]
+        rows = [row for row in self.about.values() if row["primary"] and row["evaluation"] in place]
+        rows.sort(key=lambda row: (place[row["evaluation"]], row["dataset"], row["split"], -(row["fraction"] or 0)))
+        return [row["task"] for row in rows]
 
     def tests(self, baseline: str | None = None) -> dict[tuple[str, str], Row]:
         """(task, label) -> its comparison with the reference, or another detector, without discovery."""
@@ -185,25 +190,12 @@ class Trial:
         }
 
 
-def _records(frame: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _nested(frame: pd.DataFrame, name: str) -> dict[str, dict[str, dict[int, float]]]:
-    found: dict[str, dict[str, dict[int, float]]] = {}
-    for row in _records(frame[frame["value"].notna()]):
-        found.setdefault(row[name], {}).setdefault(row["detector"], {})[int(row["seed"])] = float(row["value"])
+def _nested(rows: Iterable[Row], name: str) -> Scores:
+    found: Scores = {}
+    for row in rows:
+        if not pd.isna(row["value"]):
+            found.setdefault(row[name], {}).setdefault(row["detector"], {})[row["seed"]] = row["value"]
     return found
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except ValueError as error:
-        raise ValueError(f"{path}: not a readable table ({error}); delete it and run `snakemake` again") from error
-    if absent := [name for name in columns if name not in frame]:
-        raise ValueError(f"{path}: no column {', '.join(absent)}; delete it and run `snakemake` again")
-    return frame
 
 
 def read_results(benchmark: Row) -> Results:
@@ -212,59 +204,59 @@ def read_results(benchmark: Row) -> Results:
     Raises:
         ValueError, OSError: the summary is missing, or a file that is there cannot be read; names it.
     """
-    folder, grid, missing = Path(benchmark["paths"]["results"]), Grid(benchmark), list[str]()
-    summary = _table(folder / "summary.parquet", _SUMMARY)
-    if summary.empty:
-        raise ValueError(f"{folder / 'summary.parquet'}: has no rows; look at the logs in {folder / 'logs'}")
-    tables = []
-    for name, columns in (("significance.csv", _TESTS), ("significance_overall.csv", _OVERALL)):
-        there = bool(benchmark["significance"]) and (folder / name).is_file()
-        tables.append(_records(_table(folder / name, columns)) if there else [])
-        if benchmark["significance"] and not there:
-            missing.append(f"{name}: no tests and no intervals can be shown")
-    results = Results(benchmark, grid, summary, tables[0], tables[1], missing=missing)
-    labels: Labels = {}
-    for run in grid.all_runs:
-        place = Path(grid.run_folder(run))
+    results, labels = Results(benchmark), dict[tuple[Any, ...], int]()
+    for run in results.grid.all_runs:
+        place = Path(results.grid.run_folder(run))
         if run.kind == "method":
-            _training(run, place, results)
-        for evaluation in grid.evaluations(run):
+            _add_training(run, place, results)
+        for evaluation in results.grid.evaluations(run):
             path = place / evaluation / "metrics.json"
             if path.is_file():
-                _evaluated(path, (run.experiment, evaluation), labels, results)
+                _add_evaluation(path, (run.experiment, evaluation), labels, results)
             else:
-                missing.append(f"{run.id}: no result of {evaluation}")
-    summary["task"] = [_task(row, benchmark, labels) for row in _records(summary)]
-    for row in results.tests:
-        row["task"] = _task(row, benchmark, labels)
+                results.missing.append(f"{run.id}: no result of {evaluation}")
+
+    def named(frame: pd.DataFrame) -> Iterable[Row]:
+        for record in frame.to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
+            key = tuple(row[name] for name in ("experiment", "evaluation", "dataset", "split", "fraction"))
+            experiment = benchmark["experiments"][row["experiment"]]
+            if row["objective"] in experiment["rivals"]:
+                row |= {"detector": row["objective"], "objective": next(iter(experiment["objectives"]))}
+                row |= {"baseline": row["baseline"].rpartition("/")[2]} if "baseline" in row else {}
+            yield row | {"task": task_name(row, experiment["dataset"], labels.get(key))}
+
+    path = results.folder / "summary.parquet"
+    results.values.extend(named(read_summary(path)))
+    if not results.values:
+        raise ValueError(f"{path}: has no rows; look at the logs in {results.folder / 'logs'}")
+    path = results.folder / "significance.csv"
+    if benchmark["significance"] and path.is_file():
+        with making_sense(path):
+            results.tests.extend(named(pd.read_csv(path)))
+    elif benchmark["significance"]:
+        results.missing.append(f"{path.name}: no tests and no intervals can be shown")
     return results
 
 
-def _training(run: Run, place: Path, results: Results) -> None:
-    if not (place / "history.json").is_file() or not (place / "metrics.json").is_file():
+def _add_training(run: Run, place: Path, results: Results) -> None:
+    metrics, history = place / "metrics.json", place / "history.json"
+    if metrics.is_file() and history.is_file():
+        with making_sense(history):
+            results.trained[run.id] = read_json(metrics) | {"epochs": read_json(history)["epochs"]}
+    else:
         results.missing.append(f"{run.id}: not trained, or failed")
-        return
-    with making_sense(place / "history.json"):
-        epochs = read_json(place / "history.json")["epochs"]
-        results.histories[run.id] = [{**entry, "epoch": int(entry["epoch"])} for entry in epochs]
-    results.trained[run.id] = read_json(place / "metrics.json")
 
 
-def _evaluated(path: Path, key: tuple[str, str], labels: Labels, results: Results) -> None:
+def _add_evaluation(path: Path, key: tuple[str, str], labels: dict[tuple[Any, ...], int], results: Results) -> None:
     """Note what the summary does not have: how many labels a share is, and test pictures seen in training."""
     with making_sense(path):
         for metric in read_json(path)["metrics"]:
             place = metric["dataset"], metric["split"]
-            if metric.get("labels_used") is not None and metric.get("fraction") is not None:
-                labels.setdefault((*key, *place), {})[float(metric["fraction"])] = int(metric["labels_used"])
+            if metric.get("labels_used") is not None:
+                labels[*key, *place, metric["fraction"]] = metric["labels_used"]
             if metric.get("near_duplicates") is not None:
                 counts = metric["n"], metric["shared_pictures"], metric["near_duplicates"]
                 clean, value = metric.get("clean_value"), metric["value"]
                 change = 0.0 if clean is None or value is None else abs(value - clean)
                 results.shared[place] = (*counts, max(change, results.shared.get(place, (0, 0, 0, 0.0))[3]))
-
-
-def _task(row: Row, config: Row, labels: Labels) -> str:
-    home = config["experiments"].get(row["experiment"], {}).get("dataset")
-    counts = labels.get((row["experiment"], row["evaluation"], row["dataset"], row["split"]), {})
-    return task_name(row, str(home), counts)
