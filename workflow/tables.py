@@ -172,7 +172,10 @@ def comparisons(table: pd.DataFrame, config: dict[str, Any], results: Path) -> p
                 **{"baseline_value": pair[other].mean(), "baseline_sd": deviations[other]},
                 "family": family if primary and other[1] == baseline else None,
             }
-            cells = [[Run(head["experiment"], *one, int(seed)) for seed in pair.index] for one in (method, other)]
+            cells = [
+                [Run(head["experiment"], objective, detector, int(seed)) for seed in pair.index]
+                for objective, detector in (method, other)
+            ]
             fraction = None if np.isnan(head["fraction"]) else head["fraction"]
             value = (head["evaluation"], head["dataset"], head["split"], head["metric"], fraction)
             found = [[hits(run, *value) for run in runs] for runs in cells]
