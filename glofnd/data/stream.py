@@ -19,7 +19,7 @@ from glofnd.data.read_ahead import read_ahead
 __all__ = ["SampleBatch", "ShardStream"]
 
 # Streams of counter_random; augmentation uses others.
-_ORDER, _CAPTION = 0xDA7A, 0xCA97
+_ORDER, _CAPTION, _SOME = 0xDA7A, 0xCA97, 0x50ED
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,11 @@ class ShardStream:
         """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
         everything = self.manifest.index
         return self._read((everything[i : i + batch_size] for i in range(0, self.samples, batch_size)), None)
+
+    def some(self, count: int) -> SampleBatch:
+        """The same random samples whatever the seed, at most `count`, as in `in_order`."""
+        chosen = permutation(self.samples, seed=0, epoch=0, stream=_SOME)[:count]
+        return self._batch(self.manifest.index[chosen], None)
 
     def captions(self) -> list[list[str]] | None:
         """All captions of every sample, in the order of their indices, or `None` if the data set has none."""

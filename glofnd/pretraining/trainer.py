@@ -18,6 +18,7 @@ from glofnd.detectors import Detector, build_detector
 from glofnd.encoders import Model, build_model
 from glofnd.objectives import build_objective
 from glofnd.pretraining.history import EpochRecord
+from glofnd.pretraining.neighbours import neighbour_accuracy
 from glofnd.pretraining.optimiser import build_optimiser, rate
 from glofnd.pretraining.options import TrainingOptions
 from glofnd.pretraining.processes import Processes
@@ -30,6 +31,9 @@ _CACHE_BYTES = 2**31
 
 # Stream of `counter_random.step_seed`.
 _DROPOUT = 0xD209
+
+# For the curve of accuracy: few enough to cost a few percent of the smallest epochs.
+_KNN_PICTURES = 1000
 
 
 def objective_of(config: dict[str, Any], num_samples: int, dim: int) -> Any:
@@ -172,7 +176,10 @@ class Trainer:
         thresholds = {name: self._learned(d) if started else None for name, d in self.objective.detectors.items()}
         samples = self.stream.batches_per_epoch * self.options.batch_size
         lr = self.optimiser.param_groups[0]["lr"]
-        self.history.append(self.record.close(self.epoch, lr, samples, thresholds))
+        entry = self.record.close(self.epoch, lr, samples, thresholds)
+        if self.processes.rank == 0:
+            entry["knn"] = neighbour_accuracy(self.model, self.stream.some(_KNN_PICTURES), self.config["label"])
+        self.history.append(entry)
         self.epoch, self.batch, self.record = self.epoch + 1, 0, EpochRecord()
 
     def _learned(self, detector: Detector) -> Tensor | None:

@@ -92,6 +92,7 @@ def differences(
 
 
 _PANELS = {
+    "knn": ("knn", "kNN accuracy on training pictures", "share"),
     "loss": ("loss", "Training loss", "loss"),
     "precision": ("precision", "Precision of what is dropped", "precision"),
     "recall": ("recall", "Recall of false negatives", "recall"),
