@@ -55,18 +55,11 @@ def _code(hexcode: str) -> str:
 
 @dataclass
 class Names:
-    """Every concept and variant, and the names they go by."""
+    """Every concept, the variants by their code, and the names they go by."""
 
     concepts: list[Concept] = field(default_factory=list)
     variants: dict[str, Variant] = field(default_factory=dict)
     _by_name: dict[str, set[str]] = field(default_factory=dict)
-
-    def add(self, concept: Concept, variants: list[tuple[str, str, bool]]) -> None:
-        """Add a concept with its variants (hexcode, label, tone)."""
-        for hexcode, label, tone in variants:
-            self.variants[_code(hexcode)] = Variant(len(self.concepts), label, tone)
-            self.learn(slug(label), hexcode)
-        self.concepts.append(concept)
 
     def learn(self, name: str, hexcode: str) -> None:
         """Note that icon sets call this emoji `name`."""
@@ -76,13 +69,11 @@ class Names:
 
     def _named(self, name: str) -> set[str]:
         flag = re.sub(r"^flag-for-(flag-)?", "flag-", name)
-        for form in (name, flag, name.replace("-", "")):
-            if form in self._by_name:
-                return self._by_name[form]
-        return set()
+        forms = (self._by_name.get(form) for form in (name, flag, name.replace("-", "")))
+        return next((codes for codes in forms if codes), set())
 
-    def match(self, icons: dict[str, Any], chars: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], str]]:
-        """(name, icon, key in `variants`) for each icon of an Iconify set that shows exactly one known emoji.
+    def match(self, icons: dict[str, Any], chars: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], Variant]]:
+        """(name, icon, what it shows) for each icon of an Iconify set that shows exactly one known emoji.
 
         Each emoji is given once, to the first icon that claims it.
         """
@@ -98,26 +89,26 @@ class Names:
         for name, icon in icons["icons"].items():
             if icon.get("hidden"):
                 continue
-            candidates = [codes.get(name, set()), *(self._named(form) for form in [name, *aliases.get(name, [])])]
+            candidates = (codes.get(name), *(self._named(form) for form in (name, *aliases.get(name, []))))
             found = next((candidate for candidate in candidates if candidate), set())
             if len(found) == 1 and not found & taken:
                 taken |= found
-                yield name, icon, next(iter(found))
+                yield name, icon, self.variants[next(iter(found))]
 
 
 def read_concepts(raw: Path) -> Names:
     """Every emoji but the components (bare skin tones and hair), from emojibase, with the vendors' names for them."""
-    tables = read_json(raw / "emojibase" / "groups.json")
-    names = Names()
+    tables, names = read_json(raw / "emojibase" / "groups.json"), Names()
     for entry in read_json(raw / "emojibase" / "data.json"):
         group = tables["groups"].get(str(entry.get("group")))
         if group in {None, "component"}:
             continue
-        concept = Concept(
-            entry["label"], tuple(entry.get("tags", ())), group, tables["subgroups"][str(entry["subgroup"])]
-        )
-        skins = [(skin["hexcode"], skin["label"], True) for skin in entry.get("skins", ())]
-        names.add(concept, [(entry["hexcode"], entry["label"], False), *skins])
+        for variant in (entry, *entry.get("skins", ())):
+            code, tone = _code(variant["hexcode"]), variant is not entry
+            names.variants[code] = Variant(len(names.concepts), variant["label"], tone)
+            names.learn(slug(variant["label"]), code)
+        subgroup = tables["subgroups"][str(entry["subgroup"])]
+        names.concepts.append(Concept(entry["label"], tuple(entry.get("tags", ())), group, subgroup))
     for vendor in VENDORS:
         for hexcode, name in read_json(raw / vendor / "chars.json").items():
             names.learn(name, hexcode)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.npm import Package, fetch_packages, write_attribution
-from glofnd.files import read_json
+from glofnd.data.sources.npm import Package, fetch_packages
+from glofnd.files import atomic_open, read_json
 
 __all__ = ["EMOJIBASE", "VENDORS", "fetch"]
 
@@ -27,11 +27,7 @@ EMOJIBASE = Package(
     "emojibase-data",
     "17.0.0",
     "sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
-    {
-        "package/en/data.json": "data.json",
-        "package/meta/groups.json": "groups.json",
-        "package/LICENSE": "LICENSE",
-    },
+    {"package/en/data.json": "data.json", "package/meta/groups.json": "groups.json", "package/LICENSE": "LICENSE"},
 )
 
 
@@ -45,8 +41,11 @@ def _licence(info: dict[str, Any]) -> dict[str, str]:
 def fetch(out: Path) -> dict[str, Any]:
     """Leave `out/<vendor>/{icons,chars,info}.json` and `out/emojibase/{data,groups}.json`, with ATTRIBUTION.md."""
     stated = fetch_packages({**VENDORS, "emojibase": EMOJIBASE}, out)
-    stated["licences"] |= {vendor: _licence(read_json(out / vendor / "info.json")) for vendor in VENDORS}
+    licences = {vendor: _licence(read_json(out / vendor / "info.json")) for vendor in VENDORS}
+    licences["emojibase"] = {"title": "emojibase-data", "author": "Miles Johnson", "url": "", "licence": "MIT"}
     about = "Pictures are rendered from these sets; each keeps its own licence. emojibase's texts are Unicode CLDR's."
-    write_attribution(out / "ATTRIBUTION.md", about, stated["licences"])
-    stated["files"].append("ATTRIBUTION.md")
-    return stated
+    lines = ["- **{title}** by {author} ({url}): {licence}".format(**licence) for licence in licences.values()]
+    with atomic_open(out / "ATTRIBUTION.md", "w") as handle:
+        handle.write("\n".join(["# Attribution", "", about, "", *lines, ""]))
+    files = [*stated.pop("files"), "ATTRIBUTION.md"]
+    return {**stated, "licences": licences, "files": files}

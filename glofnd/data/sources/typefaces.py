@@ -21,15 +21,9 @@ _VERSION = "5.3.0"
 
 @dataclass(frozen=True)
 class Typeface:
-    """One family.
+    """One family: as its package is named, of which kind (serif, sans, ...), and its weights (400 is regular).
 
-    Attributes:
-        family: name, as in its package's.
-        kind: serif, sans, slab, mono, script, display or pixel.
-        split: train, or test for those that nothing is trained on.
-        licence: SPDX identifier.
-        weights: from thin (100) to black (900); 400 is regular.
-        integrity: npm's, of the package's tarball.
+    Nothing is trained on those whose `split` is test; `licence` is an SPDX identifier, `integrity` npm's.
     """
 
     family: str
@@ -80,8 +74,7 @@ def fetch(out: Path) -> dict[str, Any]:
         FetchError: naming the packages that cannot be had; those fetched before are kept.
     """
     stated = fetch_packages({face.family: face.package for face in typefaces()}, out)
-    stated["licences"] = {
-        face.family: {"licence": face.licence, "copyright": _copyright(out / face.family / "LICENSE")}
-        for face in typefaces()
-    }
-    return stated
+    files, licences = stated.pop("files"), {}
+    for face in typefaces():
+        licences[face.family] = {"licence": face.licence, "copyright": _copyright(out / face.family / "LICENSE")}
+    return {**stated, "licences": licences, "files": files}

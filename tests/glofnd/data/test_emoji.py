@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, emoji, render, split_concepts
+from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, Emoji, render, split_concepts
 from glofnd.data.datasets.emoji_names import read_concepts, slug
 from glofnd.data.sources.emoji import VENDORS
 
 
-def parameters(**changes):
-    return {"min_vendors": 1, "max_concepts": None, "image_size": 16, **changes}
+def emoji(path, split="train", **changes):
+    return Emoji(path, **{"min_vendors": 1, "max_concepts": None, "image_size": 16, **changes}).split(split)
 
 
 def names(split, field):
@@ -20,9 +20,7 @@ def names(split, field):
 
 
 def test_concepts_are_divided_and_a_vendor_is_held_out(emoji_raw):
-    train, concepts, vendor = (
-        emoji(path=emoji_raw, split=s, **parameters()) for s in ("train", "test-concepts", "test-vendor")
-    )
+    train, concepts, vendor = (emoji(emoji_raw, s) for s in ("train", "test-concepts", "test-vendor"))
     assert len(set(names(concepts, "concept"))) == 2
     assert set(names(train, "concept")) | set(names(concepts, "concept")) == set(train.classes["concept"])
     assert not set(names(train, "concept")) & set(names(concepts, "concept"))
@@ -33,7 +31,7 @@ def test_concepts_are_divided_and_a_vendor_is_held_out(emoji_raw):
 
 
 def test_components_and_unknown_icons_are_left_out(emoji_raw):
-    split = emoji(path=emoji_raw, split="train", **parameters())
+    split = emoji(emoji_raw)
     assert len(split.classes["concept"]) == 10 and "dark skin tone" not in split.classes["concept"]
     assert not any("unknown" in payload[0] for payload in split.payloads)
     assert not any("old-star" in payload[0] for payload in split.payloads)
@@ -42,7 +40,7 @@ def test_components_and_unknown_icons_are_left_out(emoji_raw):
 def test_matching_by_code_point_and_by_name(emoji_raw):
     found = {}
     for split in ("train", "test-concepts"):
-        built = emoji(path=emoji_raw, split=split, **parameters())
+        built = emoji(emoji_raw, split)
         found.update(zip((payload[0] for payload in built.payloads), names(built, "concept"), strict=True))
     assert found["noto/secret"] == "moon"
     assert found["twemoji/pinata"] == "piñata"
@@ -53,14 +51,14 @@ def test_matching_by_code_point_and_by_name(emoji_raw):
 
 def test_pictures_drawn_alike_stay_on_one_side(emoji_raw):
     for seed in range(12):
-        split = emoji(path=emoji_raw, split="test-concepts", **parameters(split_seed=seed))
+        split = emoji(emoji_raw, "test-concepts", split_seed=seed)
         assert len({"person", "man"} & set(names(split, "concept"))) != 1
 
 
 def test_skin_tones_are_variants_of_their_concept(emoji_raw):
     parts = ("train", "test-concepts")
-    plain = [emoji(path=emoji_raw, split=part, **parameters(skin_tones=False)) for part in parts]
-    toned = [emoji(path=emoji_raw, split=part, **parameters(skin_tones=True)) for part in parts]
+    plain = [emoji(emoji_raw, part, skin_tones=False) for part in parts]
+    toned = [emoji(emoji_raw, part, skin_tones=True) for part in parts]
     assert sum(map(len, toned)) == sum(map(len, plain)) + len(VENDORS) - 1
     part = next(part for part in toned if "waving hand" in names(part, "concept"))
     captions = [c[0] for c, name in zip(part.captions, names(part, "concept"), strict=True) if name == "waving hand"]
@@ -68,29 +66,24 @@ def test_skin_tones_are_variants_of_their_concept(emoji_raw):
 
 
 def test_selection_by_vendors_groups_and_number(emoji_raw):
-    assert "star" in emoji(path=emoji_raw, split="train", **parameters(min_vendors=6)).classes["concept"]
-    assert "star" not in emoji(path=emoji_raw, split="train", **parameters(min_vendors=7)).classes["concept"]
-    faces = emoji(path=emoji_raw, split="train", **parameters(groups=["faces"]))
+    assert "star" in emoji(emoji_raw, min_vendors=6).classes["concept"]
+    assert "star" not in emoji(emoji_raw, min_vendors=7).classes["concept"]
+    faces = emoji(emoji_raw, groups=["faces"])
     assert faces.classes["group"] == ["faces"] and len(faces.classes["concept"]) == 5
-    assert emoji(path=emoji_raw, split="train", **parameters(subgroups=["two"])).classes["subgroup"] == ["two"]
-    few = [
-        emoji(path=emoji_raw, split="train", **parameters(max_concepts=5, split_seed=s)).classes["concept"]
-        for s in range(4)
-    ]
+    assert emoji(emoji_raw, subgroups=["two"]).classes["subgroup"] == ["two"]
+    few = [emoji(emoji_raw, max_concepts=5, split_seed=s).classes["concept"] for s in range(4)]
     assert {len(concepts) for concepts in few} == {5} and len({tuple(concepts) for concepts in few}) > 1
-    assert few[0] == emoji(path=emoji_raw, split="train", **parameters(max_concepts=5)).classes["concept"]
+    assert few[0] == emoji(emoji_raw, max_concepts=5).classes["concept"]
 
 
 def test_caption_forms(emoji_raw):
-    assert emoji(path=emoji_raw, split="train", **parameters(caption="label", groups=["faces"])).captions[0] == [
-        "red apple"
-    ]
-    assert emoji(path=emoji_raw, split="train", **parameters(groups=["faces"])).captions[0] == ["red apple, x"]
+    assert emoji(emoji_raw, caption="label", groups=["faces"]).captions[0] == ["red apple"]
+    assert emoji(emoji_raw, groups=["faces"]).captions[0] == ["red apple, x"]
 
 
 def test_impossible_selections_are_refused(emoji_raw):
-    with pytest.raises(ValueError, match="fewer than two concepts"):
-        emoji(path=emoji_raw, split="train", **parameters(subgroups=["none"]))
+    with pytest.raises(ValueError, match="subgroups: 'none' is none of one, three, two"):
+        emoji(emoji_raw, subgroups=["none"])
 
 
 def test_rendering_on_white_and_centred():

@@ -101,7 +101,7 @@ def test_pictures_and_labels_are_torchvisions(tmp_path, name, inner):
     make(tmp_path)
     path = tmp_path / folder if inner else tmp_path
     for split, theirs_of in parts.items():
-        ours = DATASETS[name].build(split=split, path=str(path), image_size=8, encoding="png")
+        ours = DATASETS[name].build(path=str(path), image_size=8, encoding="png").split(split)
         theirs = [sample for part in theirs_of for sample in peer(str(tmp_path), part)]
         assert ours.labels["label"] == [label for _, label in theirs]
         means = [np.asarray(picture).mean() for picture, _ in theirs]
@@ -112,19 +112,30 @@ def test_pictures_and_labels_are_torchvisions(tmp_path, name, inner):
         ours.check()
 
 
+def test_malformed_lists_are_named(tmp_path):
+    oxford_pets(tmp_path)
+    food101(tmp_path)
+    write(tmp_path / "oxford-iiit-pet/annotations/trainval.txt", "Abyssinian_1 1 1 1\nBengal_2 3 x 1\n")
+    write(tmp_path / "food-101/meta/train.json", "{")
+    with pytest.raises(ValueError, match=r"annotations/trainval\.txt: line 2 is not a picture and three numbers"):
+        DATASETS["oxford-pets"].build(path=tmp_path).split("test")
+    with pytest.raises(ValueError, match=r"food-101: its lists cannot be read"):
+        DATASETS["food101"].build(path=tmp_path).split("train")
+
+
 def test_dtd_has_partitions_and_pets_have_species(tmp_path):
     dtd(tmp_path)
     oxford_pets(tmp_path)
-    one, two = (DATASETS["dtd"].build(split="test", path=tmp_path, partition=number) for number in (1, 2))
+    one, two = (DATASETS["dtd"].build(path=tmp_path, partition=number).split("test") for number in (1, 2))
     assert one.payloads != two.payloads and len(one) == len(two) == 4
-    pets = DATASETS["oxford-pets"].build(split="test", path=tmp_path)
+    pets = DATASETS["oxford-pets"].build(path=tmp_path).split("test")
     assert pets.labels["species"] == [0, 0, 1, 1, 0, 0] and pets.classes["species"] == ["cat", "dog"]
 
 
 def test_caltech_is_divided_by_class(tmp_path):
     caltech101(tmp_path)
     peer = datasets.Caltech101(str(tmp_path))
-    train, test = (DATASETS["caltech101"].build(split=split, path=str(tmp_path)) for split in ("train", "test"))
+    train, test = (DATASETS["caltech101"].build(path=str(tmp_path)).split(split) for split in ("train", "test"))
     assert len(train) + len(test) == len(peer) and sorted(test.labels["label"]) == [0, 0, 1]
     assert not set(train.payloads) & set(test.payloads)
     assert train.classes["label"] == ["off-center face", "accordion"]
@@ -145,15 +156,15 @@ def test_cifar(tmp_path):
     write(hundred / "fine_label_names.txt", "\n".join(f"fine_{k}" for k in range(100)))
     write(hundred / "coarse_label_names.txt", "\n".join(f"coarse_{k}" for k in range(20)))
     (hundred / "test.bin").write_bytes(b"".join(record([k % 20, k], k) for k in range(40)))
-    train = DATASETS["cifar10"].build(split="train", path=str(tmp_path))
+    train = DATASETS["cifar10"].build(path=str(tmp_path)).split("train")
     assert train.labels["label"] == [k % 10 for k in range(20)] and train.classes["label"][3] == "class3"
     pixels = train.payloads[7].reshape(3, 32, 32)
     assert (pixels[0, 0] == np.arange(32)).all() and (pixels[1:] == 7).all()
-    test = DATASETS["cifar100"].build(split="test", path=str(hundred))
+    test = DATASETS["cifar100"].build(path=str(hundred)).split("test")
     assert test.labels == {"superclass": [k % 20 for k in range(40)], "label": list(range(40))}
     (hundred / "test.bin").write_bytes(b"x" * 3075)
-    with pytest.raises(ValueError, match=r"test\.bin: 3075 bytes are not a whole number of records of 3074"):
-        DATASETS["cifar100"].build(split="test", path=str(hundred))
+    with pytest.raises(ValueError, match=r"test\.bin: 3075 bytes are no whole number of records of 3074"):
+        DATASETS["cifar100"].build(path=str(hundred)).split("test")
 
 
 def idx(array):
@@ -167,6 +178,6 @@ def test_fashion_mnist_is_a_stratified_subset(tmp_path):
     for part in ("train", "t10k"):
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(count) % 10))
-    split = DATASETS["fashion-mnist"].build(split="train", path=tmp_path, train_samples=30)
+    split = DATASETS["fashion-mnist"].build(path=tmp_path, train_samples=30).split("train")
     assert sorted(split.labels["label"]) == sorted(3 * list(range(10))) and split.channels == 1
     assert all(round(shown(split, k)) % 10 == label for k, label in enumerate(split.labels["label"]))
