@@ -1,6 +1,5 @@
 import io
 import unicodedata
-from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 from glofnd.data.catalogue import DATASETS
 from glofnd.data.datasets.glyphs import CHARACTERS, NEW_CHARACTERS, Glyphs, base, render
 from glofnd.data.sources.typefaces import typefaces
-from glofnd.data.split import BadSampleError
 from glofnd.data.writer import write_shards
 
 
@@ -65,13 +63,6 @@ def test_a_glyph_fits_the_picture_in_its_middle(tmp_path):
     assert render((font, "A", 32)) == render((font, "A", 32))
 
 
-@pytest.mark.parametrize("character", ["€", "…"], ids=["drawn as an empty box", "drawn as nothing"])
-def test_a_character_that_a_font_lacks_is_refused(tmp_path, character):
-    font = write_font(tmp_path / "boxes" / "400.woff")
-    with pytest.raises(BadSampleError, match=f"boxes/400.woff '{character}': the font lacks this character"):
-        render((font, character, 32))
-
-
 def test_what_a_font_lacks_is_left_out_and_counted(tmp_path):
     one, other = [face for face in typefaces() if face.split == "train"][:2]
     write_font(tmp_path / one.file(one.regular), lacks="€½", empty="")
@@ -102,24 +93,6 @@ def test_families_and_characters_of_test_splits_are_not_trained_on(tmp_path):
     assert all(split.classes == train.classes for split in splits.values())
     assert values(train, "kind") == values(fonts, "kind") == set(train.classes["kind"])
     assert train.captions == [[train.classes["label"][number]] for number in train.labels["label"]]
-
-
-def test_families_and_weights_are_counted(tmp_path):
-    for families, weights in product((3, 20), (1, 3)):
-        split = Glyphs(tmp_path, families=families, weights=weights).split("train")
-        assert len(values(split, "family")) == families
-        assert len({payload[0] for payload in split.payloads}) == families * weights
-        assert len(split) == families * weights * len(CHARACTERS)
-    assert len(Glyphs(tmp_path, weights=5).split("test-fonts")) == len(Glyphs(tmp_path).split("test-fonts"))
-    assert len(Glyphs(tmp_path, test_families=4).split("test-fonts")) == 4 * len(CHARACTERS)
-    with pytest.raises(ValueError, match="weights must be"):
-        Glyphs(tmp_path, weights=0).split("train")
-
-
-def test_a_caption_can_tell_the_style(tmp_path):
-    split = Glyphs(tmp_path, families=2, weights=2, caption="name-style").split("train")
-    assert split.captions[0] == ["latin capital letter a, thin sans, lato"]
-    assert split.captions[-1] == ["latin small letter n with tilde, bold serif, halant"]
 
 
 def test_no_two_characters_are_alike():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from glofnd.data.picture_files import square_file, squared
+from glofnd.data.picture_files import squared
 from glofnd.data.split import BadSampleError
 
 
@@ -101,10 +101,3 @@ def test_a_picture_of_too_many_pixels_is_bad_before_it_takes_memory():
     data = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     with pytest.raises(BadSampleError, match="exceeds limit"):
         squared(data, 16, "png", "it")
-
-
-def test_files_that_are_none(tmp_path):
-    with pytest.raises(BadSampleError, match="is no file"):
-        square_file(8, "png", tmp_path)
-    with pytest.raises(FileNotFoundError):
-        square_file(8, "png", tmp_path / "gone.png")

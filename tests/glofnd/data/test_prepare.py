@@ -68,11 +68,6 @@ def test_a_missing_picture_is_named_with_where_to_get_it(tmp_path):
         shard({"dataset": "folder", "path": str(tmp_path)}, "mine", "train", None, tmp_path / "out")
 
 
-def test_every_entry_declares_its_options():
-    for entry in DATASETS.values():
-        assert {"image_size", "shards"} <= parameters(entry.build).keys()
-
-
 def test_an_own_copy_needs_no_source_and_label_fields_are_chosen():
     assert configured(DATASETS["food101"], {}).source == "food101"
     assert configured(DATASETS["food101"], {"path": "/own"}).source is None

@@ -1,6 +1,5 @@
 from itertools import chain
 
-import numpy as np
 import pytest
 import torch
 from tiny_data import tiny_split, write
@@ -90,12 +89,6 @@ def test_grey_pictures_are_repeated_without_a_copy(tmp_path):
     assert batch.captions is None
     one = next(ShardStream(tmp_path, batch_size=4, seed=1, channels=1).epoch(0))
     assert one.images.shape == (4, 1, 8, 8) and torch.equal(one.images[:, 0], batch.images[:, 2])
-
-
-def test_order_is_unbiased(shards):
-    stream = ShardStream(shards, batch_size=4, seed=1)
-    first = np.bincount([stream.order(epoch)[0] for epoch in range(2200)], minlength=22)
-    assert abs(first - 100).max() < 50  # five standard deviations
 
 
 def test_arguments_that_do_not_fit_are_refused(shards):
