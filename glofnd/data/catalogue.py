@@ -16,14 +16,12 @@ from glofnd.data.datasets.captions import CocoCaptions, Flickr30k
 from glofnd.data.datasets.emoji import Emoji
 from glofnd.data.datasets.folder import Folder, ImageNet100
 from glofnd.data.datasets.glyphs import Glyphs
-from glofnd.data.datasets.small import Cifar10, Cifar100, Digits, FashionMnist, Mnist
+from glofnd.data.datasets.small import Cifar10, Cifar100, Digits, FashionMnist, Mnist, fetch_digits, fetch_mnist
 from glofnd.data.datasets.tars import CC3M, WebDataset
 from glofnd.data.options import Options
 from glofnd.data.sources.archives import fetcher
-from glofnd.data.sources.emoji import fetch as fetch_emoji
 from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
-from glofnd.data.sources.installed import fetch_digits, fetch_mnist
-from glofnd.data.sources.typefaces import fetch as fetch_typefaces
+from glofnd.data.sources.npm import fetch_emoji, fetch_typefaces
 from glofnd.parameters import REQUIRED, parameters
 
 __all__ = ["DATASETS", "Dataset", "configured", "problems", "resolved", "sources"]
@@ -90,31 +88,28 @@ _RESEARCH = "non-commercial research"
 
 _IMAGENET = (
     "ImageNet needs a login: get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from "
-    "https://image-net.org/download and unpack them to `path`/train/<wnid>/*.JPEG and `path`/val/<wnid>/*.JPEG "
-    "(with ILSVRC2012_devkit_t12.tar.gz beside them, torchvision.datasets.ImageNet(`path`, split) does that)"
+    "https://image-net.org/download and unpack them to `path`/train/<wnid>/*.JPEG and `path`/val/<wnid>/*.JPEG, as "
+    "torchvision.datasets.ImageNet does"
 )
 _CARS = (
     "Stanford Cars' own host is gone: get cars_train, cars_test, devkit and cars_test_annos_withlabels.mat from a copy "
     "(https://github.com/pytorch/vision/issues/7545 names some) and put them into `path`"
 )
+_KARPATHY = "from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip to `path`"
 _FLICKR = (
     "Flickr30k needs a request: get the pictures from https://shannon.cs.illinois.edu/DenotationGraph/ to "
-    "`path`/flickr30k-images, and dataset_flickr30k.json from "
-    "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip to `path`"
+    f"`path`/flickr30k-images, and dataset_flickr30k.json {_KARPATHY}"
 )
 _COCO = (
     "get train2014.zip and val2014.zip from https://cocodataset.org/#download, unpacked to `path`/train2014 and "
-    "`path`/val2014, and dataset_coco.json from "
-    "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip to `path` (for `annotations: 2017`: "
-    "train2017, val2017 and annotations/captions_{train,val}2017.json)"
+    f"`path`/val2014, and dataset_coco.json {_KARPATHY} (for `annotations: 2017`: train2017, val2017 and annotations/)"
 )
 _CC3M = (
-    "get the list Train_GCC-training.tsv from https://ai.google.com/research/ConceptualCaptions/download, put the line "
-    "`caption<TAB>url` above it, and load its pictures to `path` with `img2dataset --url_list Train_GCC-training.tsv "
+    "get Train_GCC-training.tsv from https://ai.google.com/research/ConceptualCaptions/download, put the line "
+    "`caption<TAB>url` above it, and load its pictures with `img2dataset --url_list Train_GCC-training.tsv "
     "--input_format tsv --url_col url --caption_col caption --output_format webdataset --image_size 256 "
     "--resize_mode center_crop --output_folder PATH`"
 )
-
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data"

@@ -53,9 +53,7 @@ class PictureReader:
 
     def captions(self, index: Index) -> list[list[str]]:
         """The captions of each sample, at least one."""
-        if self.cached:
-            return [self._caption_cache[i] for i in index]
-        return self._texts(index)
+        return [self._caption_cache[i] for i in index.tolist()] if self.cached else self._texts(index)
 
     @cached_property
     def _cache(self) -> Pictures:
@@ -67,11 +65,8 @@ class PictureReader:
         return everything
 
     @cached_property
-    def _caption_cache(self) -> list[list[str]]:
-        texts: list[list[str]] = [[]] * self.manifest.indices
-        for index, lines in zip(self.manifest.index, self._texts(self.manifest.index), strict=True):
-            texts[index] = lines
-        return texts
+    def _caption_cache(self) -> dict[int, list[str]]:
+        return dict(zip(self.manifest.index.tolist(), self._texts(self.manifest.index), strict=True))
 
     def _texts(self, index: Index) -> list[list[str]]:
         texts: list[list[str]] = [[]] * len(index)

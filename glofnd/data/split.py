@@ -113,16 +113,7 @@ def stratified(labels: npt.ArrayLike, size: int, seed: int, leave: int = 0) -> I
 
     Each class gets its share of `size` rounded down; the remaining places go to the largest remainders, ties to the
     lower class. No class loses all its samples where there is a place for each. Within a class the choice is a seeded
-    permutation.
-
-    Args:
-        labels: `[samples]`.
-        size: of the subset.
-        seed: of the choice.
-        leave: samples of each class that are not taken.
-
-    Raises:
-        ValueError: there are not enough samples.
+    permutation. Of each class `leave` samples are never taken; too few others raise `ValueError`.
     """
     values = np.asarray(labels, np.int64)
     classes, counts = np.unique(values, return_counts=True)

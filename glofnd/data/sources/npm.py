@@ -1,4 +1,8 @@
-"""Pinned npm packages: fetched with `npm pack`, checked against their integrity, unpacked member by member."""
+"""Pinned npm packages: fetched with `npm pack`, checked against their integrity, unpacked member by member.
+
+Emoji come as SVG from Iconify's packages, one a vendor, their names and groups from emojibase (Unicode CLDR); typefaces
+under free licences from `@fontsource/<family>`: the Latin subset of up to five upright weights, with the licence.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from glofnd.data.sources.archives import FetchError
-from glofnd.files import atomic_open
+from glofnd.files import atomic_open, read_json
 from glofnd.progress import progress
 
-__all__ = ["Package", "fetch_packages", "run"]
+__all__ = [
+    *("EMOJIBASE", "VENDORS", "Package", "Typeface"),
+    *("fetch_emoji", "fetch_packages", "fetch_typefaces", "run", "typefaces"),
+]
 
 # Packages fetched by one call of npm, which starts slowly.
 _TOGETHER = 18
@@ -118,3 +126,100 @@ def fetch_packages(packages: Mapping[str, Package], out: Path) -> dict[str, Any]
         files += [f"tarballs/{package.tarball}", *(f"{key}/{name}" for name in package.members.values())]
     pins = {key: {"name": p.name, "version": p.version, "integrity": p.integrity} for key, p in packages.items()}
     return {"origin": "npm", "packages": pins, "files": files}
+
+
+def _table(name: str) -> list[list[str]]:
+    """Rows of a table beside this file."""
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if not line.startswith("#")]
+
+
+_ICONS = {f"package/{file}": file for file in ("icons.json", "chars.json", "info.json")}
+VENDORS = {name: Package(f"@iconify-json/{name}", *pin, _ICONS) for name, *pin in _table("emoji.txt")}
+"""Vendor -> its package, from emoji.txt."""
+EMOJIBASE = Package(
+    "emojibase-data",
+    "17.0.0",
+    "sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
+    {"package/en/data.json": "data.json", "package/meta/groups.json": "groups.json", "package/LICENSE": "LICENSE"},
+)
+
+
+def _licence(info: dict[str, Any]) -> dict[str, str]:
+    """An icon set's own statement, which is of its pictures; package.json is of the packing."""
+    author, licence = info["author"], info["license"]
+    named = f"{licence.get('spdx', licence['title'])}, {licence.get('url', '')}"
+    return {"title": info["name"], "author": author["name"], "url": author.get("url", ""), "licence": named}
+
+
+def fetch_emoji(out: Path) -> dict[str, Any]:
+    """Leave `out/<vendor>/{icons,chars,info}.json` and `out/emojibase/{data,groups}.json`, with ATTRIBUTION.md."""
+    stated = fetch_packages({**VENDORS, "emojibase": EMOJIBASE}, out)
+    licences = {vendor: _licence(read_json(out / vendor / "info.json")) for vendor in VENDORS}
+    licences["emojibase"] = {"title": "emojibase-data", "author": "Miles Johnson", "url": "", "licence": "MIT"}
+    about = "Pictures are rendered from these sets; each keeps its own licence. emojibase's texts are Unicode CLDR's."
+    lines = ["- **{title}** by {author} ({url}): {licence}".format(**licence) for licence in licences.values()]
+    with atomic_open(out / "ATTRIBUTION.md", "w") as handle:
+        handle.write("\n".join(["# Attribution", "", about, "", *lines, ""]))
+    files = [*stated.pop("files"), "ATTRIBUTION.md"]
+    return {**stated, "licences": licences, "files": files}
+
+
+@dataclass(frozen=True)
+class Typeface:
+    """One family: as its package is named, of which kind (serif, sans, ...), and its weights (400 is regular).
+
+    Nothing is trained on those whose `split` is test; `licence` is an SPDX identifier, `integrity` npm's.
+    """
+
+    family: str
+    kind: str
+    split: str
+    licence: str
+    weights: tuple[int, ...]
+    integrity: str
+
+    @property
+    def package(self) -> Package:
+        """The npm package."""
+        members = {f"package/files/{self.family}-latin-{w}-normal.woff": f"{w}.woff" for w in self.weights}
+        members["package/LICENSE"] = "LICENSE"
+        return Package(f"@fontsource/{self.family}", "5.3.0", self.integrity, members)
+
+    @property
+    def regular(self) -> int:
+        """Weight 400, or the one closest to it."""
+        return min(self.weights, key=lambda weight: abs(weight - 400))
+
+    def file(self, weight: int) -> str:
+        """Path of a weight's font below the folder of the source."""
+        return f"{self.family}/{weight}.woff"
+
+
+@cache
+def typefaces() -> tuple[Typeface, ...]:
+    """All families, in the order of the table: of those to train on, the first have several weights."""
+    return tuple(
+        Typeface(family, kind, split, licence, tuple(int(weight) for weight in weights.split(",")), integrity)
+        for family, kind, split, licence, weights, integrity in _table("typefaces.txt")
+    )
+
+
+def _copyright(licence: Path) -> str:
+    """The first holder that a licence's text names; "" where it names none."""
+    lines = (line.strip() for line in licence.read_text(encoding="utf-8", errors="replace").splitlines())
+    line = next((line for line in lines if line.lower().startswith("copyright")), "")
+    return re.split(r" \S+\.ttf: ", line)[0]
+
+
+def fetch_typefaces(out: Path) -> dict[str, Any]:
+    """Leave `out/<family>/<weight>.woff` and `out/<family>/LICENSE` of every family.
+
+    Raises:
+        FetchError: naming the packages that cannot be had; those fetched before are kept.
+    """
+    stated = fetch_packages({face.family: face.package for face in typefaces()}, out)
+    files, licences = stated.pop("files"), {}
+    for face in typefaces():
+        licences[face.family] = {"licence": face.licence, "copyright": _copyright(out / face.family / "LICENSE")}
+    return {**stated, "licences": licences, "files": files}

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, Emoji, render
-from glofnd.data.datasets.emoji_names import read_concepts
-from glofnd.data.sources.emoji import VENDORS
+from glofnd.data.datasets.emoji import HELD_OUT_VENDOR, Emoji, read_concepts, render
+from glofnd.data.sources.npm import VENDORS
 
 # What a vendor calls its icon -> Unicode's label.
 ICONS = {

@@ -9,7 +9,7 @@ from PIL import Image
 
 from glofnd.data.catalogue import DATASETS
 from glofnd.data.datasets.glyphs import CHARACTERS, NEW_CHARACTERS, Glyphs, base, render
-from glofnd.data.sources.typefaces import typefaces
+from glofnd.data.sources.npm import typefaces
 from glofnd.data.writer import write_shards
 
 

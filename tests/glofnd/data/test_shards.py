@@ -110,6 +110,13 @@ def test_a_manifest_with_any_byte_changed_or_cut_is_refused(shards):
                 read_manifest(shards)
 
 
+def test_leftovers_of_a_killed_writer_go(tmp_path):
+    for name in (".000001.tar.abc.part", ".manifest.json.x_y.part"):
+        (tmp_path / name).write_bytes(b"half")
+    write(tiny_split(), tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_damaged_shards_are_found_at_opening(shards):
     path = shards / "000001.tar"
     data = path.read_bytes()

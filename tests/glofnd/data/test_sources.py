@@ -16,7 +16,7 @@ import pytest
 from test_published_sets import idx
 
 from glofnd.data import fetch
-from glofnd.data.sources import archives, emoji, fashion_mnist, npm, typefaces
+from glofnd.data.sources import archives, fashion_mnist, npm
 from glofnd.data.sources.archives import ARCHIVES, Archive, FetchError
 from glofnd.files import read_json, sha256
 
@@ -163,6 +163,6 @@ def test_every_download_is_pinned():
     assert all(re.fullmatch("[0-9a-f]{64}", archive.checksum) for archive in published)
     plain = [archive.url for archive in published if not archive.url.startswith("https:")]
     assert plain == ["http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz"], "its publisher has nothing else"
-    packages = [*emoji.VENDORS.values(), emoji.EMOJIBASE, *(face.package for face in typefaces.typefaces())]
+    packages = [*npm.VENDORS.values(), npm.EMOJIBASE, *(face.package for face in npm.typefaces())]
     assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package.integrity) for package in packages)
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", package.version) for package in packages)
