@@ -53,7 +53,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[A
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
         left.unlink(missing_ok=True)
     raw, name = None, ""
     try:
@@ -72,7 +72,7 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[A
         if name:
             Path(name).unlink(missing_ok=True)
         cause = (raw and raw.failure) or error
-        if isinstance(cause, OSError) and cause.errno and (cause.filename is None or ".part" in str(cause.filename)):
+        if isinstance(cause, OSError) and cause.errno and str(cause.filename or ".part").endswith(".part"):
             raise OSError(cause.errno, cause.strerror, str(target)) from error
         raise
 

@@ -111,7 +111,7 @@ def test_a_manifest_with_any_byte_changed_or_cut_is_refused(shards):
 
 
 def test_leftovers_of_a_killed_writer_go(tmp_path):
-    for name in (".000001.tar.abc.part", ".manifest.json.x_y.part"):
+    for name in (".000001.tar.abcdefgh.part", ".manifest.json.xyz_1234.part"):
         (tmp_path / name).write_bytes(b"half")
     write(tiny_split(), tmp_path)
     assert not list(tmp_path.glob(".*"))
