@@ -53,8 +53,6 @@ _FRAME = (("left", 0), ("top", 0), ("width", 16), ("height", 16))
 HELD_OUT_VENDOR = "fluent-emoji-flat"
 TEST_SHARE = 0.2
 _ALL: Any = ()
-
-
 _SPOKEN = {"&": " and ", "#": "hash", "*": "asterisk", "'": "", "\N{RIGHT SINGLE QUOTATION MARK}": ""}
 
 

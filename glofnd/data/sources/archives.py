@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ARCHIVES", "Archive", "FetchError", "download", "fetcher"]
+__all__ = ["ARCHIVES", "Archive", "FetchError", "download", "fetcher", "table"]
 
 
 class FetchError(OSError):
@@ -36,17 +36,16 @@ class Archive:
     inner: str | None = None
 
 
-def _table() -> dict[str, list[Archive]]:
-    found: dict[str, list[Archive]] = {}
-    for line in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            source, folder, checksum, url, *inner = line.split()
-            found.setdefault(source, []).append(Archive(url, checksum, folder, *inner))
-    return found
+def table(name: str) -> list[list[str]]:
+    """Rows of a table beside this file."""
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if not line.startswith("#")]
 
 
-ARCHIVES: dict[str, list[Archive]] = _table()
-"""Source -> what it consists of, from archives.txt."""
+ARCHIVES: dict[str, list[Archive]] = {}
+"""Source -> what it consists of."""
+for _source, _folder, _checksum, _url, *_inner in table("archives.txt"):
+    ARCHIVES.setdefault(_source, []).append(Archive(_url, _checksum, _folder, *_inner))
 
 
 def download(archive: Archive, folder: Path) -> Path:

@@ -7,6 +7,7 @@ left where torchvision's class looks for them.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import sys
 import tempfile
@@ -35,11 +36,11 @@ def _missing(folder: Path) -> list[str]:
 
 def _store(packed: Path, target: Path) -> None:
     """Decompress one file, refusing wrong contents."""
-    with gzip.open(packed) as source, atomic_open(target) as handle:
-        shutil.copyfileobj(source, handle)
-    if sha256(target) != FILES[target.name]:
-        target.unlink()
+    data = gzip.decompress(packed.read_bytes())
+    if hashlib.sha256(data).hexdigest() != FILES[target.name]:
         raise FetchError(f"{target.name} is not the published file (truncated?)")
+    with atomic_open(target) as handle:
+        handle.write(data)
 
 
 def _from_debian(folder: Path) -> None:

