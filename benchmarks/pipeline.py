@@ -62,7 +62,7 @@ def write_pictures(folder: Path, number: int, size: int, extension: str) -> None
 
 def ours(shards: Path, batch: int, workers: int, cache: bool) -> Call:
     """An epoch of our pipeline per call, each with its own draws."""
-    stream = ShardStream(shards, batch_size=batch, seed=0, workers=workers, cache=cache)
+    stream = ShardStream(shards, batch_size=batch, seed=0, workers=workers, cache_bytes=2**31 if cache else 0)
     two_views, epochs = TwoViews(seed=0), count()
     stream.load()
 

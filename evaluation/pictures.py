@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glofnd.data.manifest import read_manifest, verify_shards
-from glofnd.data.pictures import PictureReader
-from glofnd.data.read_ahead import read_ahead
+from glofnd.data.pictures import PictureReader, read_ahead
 
 __all__ = ["CHUNK", "Pictures", "parts"]
 

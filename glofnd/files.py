@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import io
 import json
@@ -17,46 +18,13 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = [
-    "atomic_open",
-    "blame_storage",
-    "making_sense",
-    "read_json",
-    "sha256",
-    "verify_zip",
-    "write_json",
-]
-
-_STORAGE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENODEV}
-)
+__all__ = ["atomic_open", "making_sense", "read_json", "sha256", "verify_zip", "write_json"]
 
 
-def blame_storage(error: BaseException, path: str | os.PathLike[str]) -> None:
-    """Raise an error of the place that is written to (full, read-only, not allowed) as one of `path`; pass all others.
-
-    Whoever fetches would otherwise try again, or blame what was fetched.
-    """
-    if isinstance(error, OSError) and error.errno in _STORAGE:
-        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
-
-
-@contextmanager
-def _instead_of_temporary(target: Path) -> Iterator[None]:
-    """An error of the temporary file or its folder is one of `target`."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from error
-
-
-class _Target(io.FileIO):
+class _Recorder(io.FileIO):
     """Keeps the first error of writing; some libraries put one of their own, without the reason, in its place."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        super().__init__(descriptor, "w")
-        self.path = path
-        self.failure: OSError | None = None
+    failure: OSError | None = None
 
     def fileno(self) -> int:
         """There is none to be had: numpy would write past `write`, and cannot say why that failed."""
@@ -66,13 +34,15 @@ class _Target(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            self.failure = self.failure or OSError(error.errno, error.strerror, str(self.path))
-            raise self.failure from None
+            self.failure = self.failure or error
+            raise
 
 
 @contextmanager
 def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; fsync and rename it over `path` on success, remove it on failure.
+
+    What killed writers of the same file have left behind is removed, so one file has one writer at a time.
 
     Args:
         path: file to write.
@@ -82,26 +52,28 @@ def atomic_open(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[A
         OSError: naming `path`, whatever a library that wrote into the file made of it.
     """
     target = Path(path)
-    with _instead_of_temporary(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    raw = _Target(descriptor, target)
-    handle: IO[Any] = io.BufferedWriter(raw) if "b" in mode else io.TextIOWrapper(io.BufferedWriter(raw), "utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{glob.escape(target.name)}.????????.part"):
+        left.unlink(missing_ok=True)
+    raw, name = None, ""
     try:
-        with handle:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        raw = _Recorder(descriptor, "w")
+        buffer = io.BufferedWriter(raw)
+        with buffer if "b" in mode else io.TextIOWrapper(buffer, "utf-8") as handle:
             yield handle
             handle.flush()
-            with _instead_of_temporary(target):
-                os.fsync(descriptor)
+            os.fsync(descriptor)
         umask = os.umask(0)
         os.umask(umask)
-        with _instead_of_temporary(target):
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(target)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(target)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if raw.failure is not None and error is not raw.failure:
-            raise raw.failure from error
+        if name:
+            Path(name).unlink(missing_ok=True)
+        cause = (raw and raw.failure) or error
+        if isinstance(cause, OSError) and cause.errno and str(cause.filename or ".part").endswith(".part"):
+            raise OSError(cause.errno, cause.strerror, str(target)) from error
         raise
 
 

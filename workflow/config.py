@@ -439,8 +439,7 @@ def _tasks(evaluations: object, experiment: Config, datasets: Config) -> Any:
                     usual = {"dataset": experiment.get("dataset"), "split": experiment.get("split", "train")}
                     usual["alpha"] = _usual_alpha(experiment.get("detectors"))
                 if entry := dataset_of(datasets, task.get("dataset", usual.get("dataset"))):
-                    label = entry.class_names if name == "zero-shot" else entry.label
-                    usual |= {"label": label, "metric": entry.metric, "templates": entry.templates}
+                    usual |= {"label": entry.label, "metric": entry.metric, "templates": entry.templates}
                 known = declared.entries("evaluations").get(place)
                 task = {key: usual[key] for key in usual if known and key in known.options} | task
             found.setdefault(place, []).append(task)

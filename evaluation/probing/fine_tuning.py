@@ -30,7 +30,7 @@ from evaluation.task import Fractions, SplitTask, suffixes
 from glofnd.counter_random import permutation, step_seed
 from glofnd.parameters import Range
 from glofnd.pretraining.optimiser import rate
-from glofnd.progress import Progress
+from glofnd.progress import progress
 
 __all__ = ["PROTOCOL", "FineTuningTask", "fine_tune", "fine_tuning"]
 
@@ -169,7 +169,7 @@ def fine_tuning(subject: Subject, tasks: list[FineTuningTask]) -> Findings:
     model, seed, bf16 = subject.encoder(), subject.seed, subject.config["training"]["precision"] == "bf16"
     settings = [PROTOCOL, seed, bf16, subject.inputs(tasks), [vars(task) for task in tasks]]
     finished = FinishedFits(subject.out / "fine-tuning", settings)
-    bar = Progress(sum(sum(task.draws) for task in tasks), "fine-tuning", "fits")
+    bar = progress(None, sum(sum(task.draws) for task in tasks), "fine-tuning", "fits")
     for place, (task, suffix) in enumerate(zip(tasks, suffixes(tasks), strict=True)):
         train, test = (subject.pictures(task.dataset, split) for split in (task.train, task.test))
         known, side = align(train, test, task.label)
@@ -179,7 +179,8 @@ def fine_tuning(subject: Subject, tasks: list[FineTuningTask]) -> Findings:
             for draw in range(draws):
                 rows = stratified_subset(known, fraction, seed, draw)
                 fits.append(finished.once(f"{place}.{fraction:g}.{draw}", partial(tuner.fit_and_test, rows, epochs)))
-                bar.advance(note=f"{task.dataset} {fraction:g}")
+                bar.set_postfix_str(f"{task.dataset} {fraction:g}", refresh=False)
+                bar.update()
             findings.classified(
                 task,
                 suffix,

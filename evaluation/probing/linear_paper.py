@@ -28,7 +28,7 @@ from evaluation.run import Subject
 from evaluation.task import Fractions, SplitTask, suffixes
 from glofnd.counter_random import permutation
 from glofnd.parameters import Range
-from glofnd.progress import Progress
+from glofnd.progress import progress
 
 __all__ = ["PAPER_EPOCHS", "PROTOCOL", "SHORTENED", "LinearPaperTask", "linear_paper", "train_head"]
 
@@ -143,7 +143,7 @@ def linear_paper(subject: Subject, tasks: list[LinearPaperTask]) -> Findings:
     findings = Findings(run_identity(subject.config), "linear-paper", PROTOCOL if theirs else SHORTENED)
     model, seed = subject.encoder(), subject.seed
     fits = FinishedFits(subject.out / "linear-paper", [PROTOCOL, seed, subject.inputs(tasks), [vars(t) for t in tasks]])
-    bar = Progress(sum(len(task.fractions) for task in tasks), "linear evaluation of the paper", "fits")
+    bar = progress(None, sum(len(task.fractions) for task in tasks), "linear evaluation of the paper", "fits")
     for place, (task, suffix) in enumerate(zip(tasks, suffixes(tasks), strict=True)):
         train, test = (subject.pictures(task.dataset, split) for split in (task.train, task.test))
         known, side = align(train, test, task.label)
@@ -157,6 +157,7 @@ def linear_paper(subject: Subject, tasks: list[LinearPaperTask]) -> Findings:
             findings.classified(task, suffix, side, [found["best"]], fraction, **chosen)
             final = details | {"selection": "last epoch"}
             findings.classified(task, suffix, side, [found["last"]], fraction, "final-", primary=False, **final)
-            bar.advance(note=f"{task.dataset} {fraction:g}")
+            bar.set_postfix_str(f"{task.dataset} {fraction:g}", refresh=False)
+            bar.update()
     bar.close()
     return findings

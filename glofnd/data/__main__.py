@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glofnd.data import fetch, shard
 from glofnd.data.catalogue import sources
-from glofnd.failures import explain
+from glofnd.failures import report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,10 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             name = given.name or given.dataset_config.get("dataset", "")
             shard(given.dataset_config, name, given.split, given.raw, given.out, given.processes)
     except Exception as error:
-        if (text := explain(error)) is None:
-            raise
-        print(f"error: {text}", file=sys.stderr)
-        return 2
+        return report(error)
     return 0
 
 

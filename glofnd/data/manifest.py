@@ -21,7 +21,7 @@ from glofnd.files import sha256
 
 __all__ = [
     *("CHECKSUM", "CHECKSUM_END", "FORMAT", "NO_LABEL"),
-    *("Manifest", "ManifestError", "Shard", "Skipped", "read_manifest", "verify_shards"),
+    *("Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards"),
 ]
 
 FORMAT = 1
@@ -35,15 +35,6 @@ Index = npt.NDArray[np.int64]
 
 class ManifestError(ValueError):
     """A manifest or shard is not what it should be; the message names the file and, where there is one, the sample."""
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A sample that was left out when the shards were made, and why."""
-
-    index: int
-    where: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,7 @@ class Manifest:
     """One split of `samples` samples, with indices below `indices`; those of `skipped` are vacant.
 
     `labels[field]` is int64 `[indices]`, by sample index: numbers of `classes[field]`, `NO_LABEL` at vacant indices.
+    `skipped` says of each sample left out its `index`, `where` it was and the `reason`.
     """
 
     path: Path
@@ -82,7 +74,7 @@ class Manifest:
     source: dict[str, Any]
     config: dict[str, Any]
     shards: list[Shard]
-    skipped: list[Skipped]
+    skipped: list[dict[str, Any]]
 
     @property
     def indices(self) -> int:
@@ -92,14 +84,11 @@ class Manifest:
     @cached_property
     def index(self) -> Index:
         """Indices of all samples, int64 `[samples]`, ascending."""
-        return np.delete(np.arange(self.indices), [sample.index for sample in self.skipped])
+        return np.delete(np.arange(self.indices), [sample["index"] for sample in self.skipped])
 
     def sha256(self) -> str:
         """Hex SHA-256 of the manifest file; since it holds the shards' checksums it identifies the whole split."""
         return sha256(self.path)
-
-
-_KEYS = ("dataset", "split", "samples", "image_size", "channels", "classes", "captions", "licence", "source", "config")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -116,39 +105,23 @@ def read_manifest(folder: Path) -> Manifest:
     if data[end:] != CHECKSUM + hashlib.sha256(memoryview(data)[:end]).hexdigest().encode() + CHECKSUM_END:
         raise ManifestError(f"{path}: no whole manifest, or changed since it was written; {_AGAIN}")
     content = json.loads(data)
-    if content["format"] != FORMAT:
-        raise ManifestError(f"{path}: format is {content['format']!r}, this program reads {FORMAT}")
-    columns = 4 if content["captions"] else 2
-    return Manifest(
-        path=path,
-        **{key: content[key] for key in _KEYS},
-        labels={field: np.array(values, np.int64) for field, values in content["labels"].items()},
-        skipped=[Skipped(**entry) for entry in content.get("skipped", [])],
-        shards=[
-            Shard(
-                folder / entry["file"],
-                entry["first_index"],
-                entry["samples"],
-                entry["bytes"],
-                entry["sha256"],
-                np.array(entry["offsets"], np.int64).reshape(-1, columns),
-            )
-            for entry in content["shards"]
-        ],
-    )
+    if (found := content.pop("format")) != FORMAT:
+        raise ManifestError(f"{path}: format is {found!r}, this program reads {FORMAT}")
+    del content["checksum"], content["false_negatives"]
+    shards, columns = content.pop("shards"), 4 if content["captions"] else 2
+    for shard in shards:
+        shard["path"] = folder / shard.pop("file")
+        shard["offsets"] = np.array(shard["offsets"], np.int64).reshape(-1, columns)
+    labels = {field: np.array(values, np.int64) for field, values in content.pop("labels").items()}
+    return Manifest(path, labels=labels, shards=[Shard(**shard) for shard in shards], **{"skipped": [], **content})
 
 
 def verify_shards(manifest: Manifest) -> None:
-    """Check every shard's size and SHA-256.
-
-    Raises:
-        ManifestError: naming the first shard that is missing, truncated or changed.
-    """
+    """Check every shard's size and SHA-256; `ManifestError` names the first that is missing, truncated or changed."""
     for shard in manifest.shards:
         if not shard.path.is_file():
             raise ManifestError(f"{shard.path}: missing; {_AGAIN}")
-        size = shard.path.stat().st_size
-        if size != shard.bytes:
+        if (size := shard.path.stat().st_size) != shard.bytes:
             raise ManifestError(f"{shard.path}: {size} bytes instead of {shard.bytes} (truncated?); {_AGAIN}")
         if sha256(shard.path) != shard.sha256:
             raise ManifestError(f"{shard.path}: SHA-256 differs from the manifest's; {_AGAIN}")

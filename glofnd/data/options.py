@@ -1,14 +1,20 @@
-"""Options that many data sets share: their types, ranges and descriptions (`glofnd.parameters`)."""
+"""What data sets have in common: their options (`glofnd.parameters`), and a split made of picture files."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from glofnd.parameters import Range
+from glofnd.data.picture_files import square_file
+from glofnd.data.split import BadSamples, Index, Split
+from glofnd.parameters import Range, parameters
 
 __all__ = [
-    *("BadSamplesPolicy", "ClassList", "Encoding", "ImageSize", "MaxSkipped", "OwnCopy"),
-    *("OwnFolder", "Samples", "Shards", "SplitSeed"),
+    *("BadSamplesPolicy", "Encoding", "ImageSize", "MaxSkipped", "OwnCopy", "OwnFolder", "Samples", "Shards"),
+    *("Options", "PictureOptions", "SmallOptions", "SplitSeed"),
 ]
 
 ImageSize = Annotated[int, Range(ge=8), "pictures are stored as squares of so many pixels a side"]
@@ -24,6 +30,69 @@ OwnCopy = Annotated[
     str | None, "folder of your own copy: torchvision's `root`, or the data set's folder in it; null fetches it"
 ]
 OwnFolder = Annotated[str, "folder of your own files"]
-ClassList = Annotated[
-    str | None, "file with a class a line: its folder, then optionally a TAB and a readable name; null takes all"
-]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a data set, out of which it makes its splits; raises `ValueError` for one out of range."""
+
+    def __post_init__(self) -> None:
+        for name, parameter in parameters(type(self)).items():
+            parameter.check(getattr(self, name))
+
+    def split(self, name: str) -> Split:
+        """One of the splits that the catalogue has."""
+        return self._split(name)
+
+    def _split(self, name: str) -> Split:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SmallOptions(Options):
+    """Small pictures of a fetched source in the folder `path`."""
+
+    path: Path
+    image_size: ImageSize = 32
+    shards: Shards = 8
+
+
+@dataclass(frozen=True)
+class PictureOptions(Options):
+    """Photographs in files or tars."""
+
+    path: OwnCopy = None
+    image_size: ImageSize = 256
+    shards: Shards = 32
+    split_seed: SplitSeed = 0
+    encoding: Encoding = "jpg"
+    bad_samples: BadSamplesPolicy = "fail"
+    max_skipped: MaxSkipped = 0.01
+
+    @property
+    def root(self) -> Path:
+        """The folder `path`."""
+        return Path(self.path or "")
+
+    def bad(self) -> BadSamples:
+        """What happens to bad samples."""
+        return BadSamples(self.bad_samples, self.max_skipped)
+
+    def made_of(
+        self,
+        payloads: Sequence[Any],
+        classes: dict[str, list[str]],
+        labels: dict[str, list[int]],
+        encode: Any = square_file,
+        **more: Any,
+    ) -> Split:
+        """A split of picture files, or of what `encode(image_size, encoding, payload)` takes."""
+        made = partial(encode, self.image_size, self.encoding)
+        return Split(classes, labels, payloads, made, 3, extension=self.encoding, **{"bad_samples": self.bad(), **more})
+
+    def chosen(
+        self, paths: Sequence[Any], classes: dict[str, list[str]], labels: dict[str, list[int]], index: Index
+    ) -> Split:
+        """`made_of` those of `index`."""
+        taken = {field: [int(values[place]) for place in index] for field, values in labels.items()}
+        return self.made_of([str(paths[place]) for place in index], classes, taken)

@@ -1,20 +1,25 @@
-"""Random access to the pictures and captions in shards, by the offsets in the manifest."""
+"""Random access to the pictures and captions in shards, by the offsets in the manifest, and reading ahead."""
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from glofnd.data.manifest import Manifest, ManifestError, Shard
+from glofnd.data.manifest import Manifest, ManifestError
+from glofnd.data.picture_files import opened
 from glofnd.progress import progress
 
-__all__ = ["PictureReader"]
+__all__ = ["PictureReader", "read_ahead"]
+
+Part = TypeVar("Part")
+Content = TypeVar("Content")
 
 Pictures = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64]
@@ -48,9 +53,7 @@ class PictureReader:
 
     def captions(self, index: Index) -> list[list[str]]:
         """The captions of each sample, at least one."""
-        if self.cached:
-            return [self._caption_cache[i] for i in index]
-        return self._texts(index)
+        return [self._caption_cache[i] for i in index.tolist()] if self.cached else self._texts(index)
 
     @cached_property
     def _cache(self) -> Pictures:
@@ -62,21 +65,13 @@ class PictureReader:
         return everything
 
     @cached_property
-    def _caption_cache(self) -> list[list[str]]:
-        texts: list[list[str]] = [[]] * self.manifest.indices
-        for index, lines in zip(self.manifest.index, self._texts(self.manifest.index), strict=True):
-            texts[index] = lines
-        return texts
+    def _caption_cache(self) -> dict[int, list[str]]:
+        return dict(zip(self.manifest.index.tolist(), self._texts(self.manifest.index), strict=True))
 
     def _texts(self, index: Index) -> list[list[str]]:
         texts: list[list[str]] = [[]] * len(index)
-        for row, data, where in self._members(index, _CAPTION):
-            try:
-                texts[row] = [line for line in data.decode().split("\n") if line]
-            except UnicodeDecodeError as error:
-                raise ManifestError(f"{where}: the caption is not UTF-8 ({error})") from error
-            if not texts[row]:
-                raise ManifestError(f"{where}: the caption is empty")
+        for row, data, _ in self._members(index, _CAPTION):
+            texts[row] = data.decode().split("\n")
         return texts
 
     def _decoded(self, index: Index) -> Pictures:
@@ -84,16 +79,14 @@ class PictureReader:
         mode = "L" if self._shape[0] == 1 else "RGB"
         for row, data, where in self._members(index, _PICTURE):
             try:
-                with Image.open(io.BytesIO(data)) as image:
+                with opened(data) as image:
                     picture = np.asarray(image if image.mode == mode else image.convert(mode))
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise ManifestError(
-                    f"{where}: the picture does not decode ({error}); write the shards again"
-                ) from error
-            if picture.shape[:2] != self._shape[1:]:
-                size = f"{picture.shape[1]} x {picture.shape[0]}"
-                raise ManifestError(f"{where}: the picture is {size}, not {self._shape[1]} square")
-            images[row] = picture if mode == "L" else picture.transpose(2, 0, 1)
+                images[row] = picture if mode == "L" else picture.transpose(2, 0, 1)
+            except (OSError, ValueError, SyntaxError) as error:
+                message = (
+                    f"{where}: no picture of {self._shape[1]} x {self._shape[2]} ({error}); write the shards again"
+                )
+                raise ManifestError(message) from error
         return images
 
     def _members(self, index: Index, column: int) -> Iterator[tuple[int, bytes, str]]:
@@ -103,13 +96,32 @@ class PictureReader:
             shard = self.manifest.shards[number]
             with shard.path.open("rb") as handle:
                 for row in np.flatnonzero(shard_of == number):
-                    yield int(row), *_member(handle.fileno(), shard, int(index[row]), column)
+                    where = f"{shard.path}: sample {index[row]:09d}"
+                    offset, size = shard.offsets[index[row] - shard.first_index, column : column + 2].tolist()
+                    data = os.pread(handle.fileno(), size, offset)
+                    if len(data) != size:
+                        raise ManifestError(f"{where}: the file ends early (truncated?); write the shards again")
+                    yield int(row), data, where
 
 
-def _member(descriptor: int, shard: Shard, index: int, column: int) -> tuple[bytes, str]:
-    where = f"{shard.path}: sample {index:09d}"
-    offset, size = (int(value) for value in shard.offsets[index - shard.first_index, column : column + 2])
-    data = os.pread(descriptor, size, offset)
-    if len(data) != size:
-        raise ManifestError(f"{where}: the file ends early (truncated?); write the shards again")
-    return data, where
+def read_ahead(
+    read: Callable[[Part], Content],
+    parts: Iterable[Part],
+    workers: int,
+    executor: Callable[[int], Executor] = ThreadPoolExecutor,
+) -> Iterator[Content]:
+    """`read(part)` of every part, in order; up to `2 * workers` are read before they are asked for, none without."""
+    if workers == 0:
+        yield from map(read, parts)
+        return
+    with executor(workers) as pool:
+        waiting: deque[Future[Content]] = deque()
+        try:
+            for part in parts:
+                waiting.append(pool.submit(read, part))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

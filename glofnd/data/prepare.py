@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,6 @@ from glofnd.parameters import REQUIRED
 from glofnd.progress import progress
 
 __all__ = ["fetch", "shard"]
-
-_MANY_FILES = 1000
-# Samples left out that are named on the terminal.
-_NAMED = 3
-
-
-def _reported(files: list[str], description: str) -> Iterable[str]:
-    """The files, with progress where they are so many that reading them takes a while."""
-    return progress(files, len(files), description, "files") if len(files) > _MANY_FILES else files
 
 
 def fetch(source: str, out: Path) -> None:
@@ -33,7 +23,8 @@ def fetch(source: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
     stated = entry.fetch(out) if entry.fetch else {}
-    files = {file: sha256(out / file) for file in _reported(stated.pop("files"), f"checksums of {source}")}
+    paths = stated.pop("files")
+    files = {file: sha256(out / file) for file in progress(paths, len(paths), f"checksums of {source}", "files")}
     description = {"source": source, "licence": entry.licence, "homepage": entry.homepage, **stated, "sha256": files}
     write_json(out / "source.json", description)
     print(f"{source}: {len(files)} files in {out}")
@@ -50,7 +41,7 @@ def _checked_source(entry: Dataset, raw: Path | None) -> dict[str, Any]:
     stated = source.get("sha256") if isinstance(source, dict) else None
     if not isinstance(stated, dict) or not stated:
         raise ValueError(f"{raw / 'source.json'}: has no checksums of its files; {again}")
-    for file in _reported(list(stated), f"checking {entry.source}"):
+    for file in progress(stated, len(stated), f"checking {entry.source}", "files"):
         if not (raw / file).is_file() or sha256(raw / file) != stated[file]:
             raise ValueError(f"{raw / file}: missing or changed since it was fetched; {again}")
     return source
@@ -88,7 +79,7 @@ def shard(
         raise ValueError(f"datasets.{name}: {root} is no folder; {advice}")
     try:
         manifest = write_shards(
-            entry.build(**{**options, "split": split, "path": root}),
+            entry.build(**{**options, "path": root}).split(split),
             out,
             shards=options["shards"],
             head={"dataset": name, "split": split, "image_size": options["image_size"]},
@@ -105,17 +96,12 @@ def shard(
         if "Dataset not found" not in str(error):  # torchvision's
             raise
         raise ValueError(f"datasets.{name}: {root}: {error}; {advice}") from error
-    print(f"{name}/{split}: {manifest['samples']} pictures in {len(manifest['shards'])} shards")
+    print(f"{name}/{split}: {manifest['samples']} pictures in {out}")
     if skipped := manifest.get("skipped"):
-        print(f"  left out {len(skipped)} bad samples: {_first_of(skipped)}")
+        named = "; ".join(f"{entry['where']}: {entry['reason']}" for entry in skipped[:3])
+        print(f"  left out {len(skipped)} bad samples, which the manifest lists: {named}")
     for field, count in manifest["false_negatives"].items():
         print(
             f"  pairs sharing {field}: {count['pairs']} ({100 * count['share']:.3f} % of all pairs; "
             f"{255 * count['share']:.2f} false negatives per anchor in a batch of 256)"
         )
-
-
-def _first_of(skipped: list[dict[str, Any]]) -> str:
-    """Where the first samples left out are, and why; the manifest lists all."""
-    named = [f"{entry['where']}: {entry['reason']}" for entry in skipped[:_NAMED]]
-    return "; ".join([*named, *(["..."] if len(skipped) > _NAMED else [])])

@@ -22,12 +22,7 @@ def printable(text: object) -> str:
 
 
 class BadSampleError(ValueError):
-    """One sample cannot be used.
-
-    Args:
-        where: file and, where it is one of many in a file, member.
-        reason: what is wrong with it.
-    """
+    """One sample cannot be used: `where` it is (file, and member of it) and the `reason`."""
 
     def __init__(self, where: object, reason: str) -> None:
         # Both are arguments of the exception, so that it comes whole from another process.
@@ -54,17 +49,13 @@ class BadSamples:
         self.found: dict[int, BadSampleError] = {}
 
     def meet(self, index: int, problem: BadSampleError | FileNotFoundError) -> None:
-        """Leave sample `index` out.
-
-        Raises:
-            ValueError, FileNotFoundError: the problem itself, where bad samples are not skipped.
-        """
-        if not self.skip:
-            if isinstance(problem, FileNotFoundError):
-                raise problem
-            raise ValueError(f"{problem}; repair it, or set `bad_samples: skip` to leave it out") from problem
+        """Leave sample `index` out; raises the problem where bad samples are not skipped."""
         if isinstance(problem, FileNotFoundError):
+            if not self.skip:
+                raise problem
             problem = BadSampleError(problem.filename, "is missing")
+        if not self.skip:
+            raise ValueError(f"{problem}; repair it, or set `bad_samples: skip` to leave it out") from problem
         self.found[index] = problem
 
     def check(self, total: int) -> None:
@@ -87,7 +78,7 @@ class Split:
             function, since it may run in another process, and raises `BadSampleError` (or `FileNotFoundError`) when
             that picture is not valid.
         channels: 1 or 3.
-        captions: `captions[i]` are the captions of sample i, one line each.
+        captions: `captions[i]` are the captions of sample i, one or more, one line each.
         bad_samples: a sample that is left out keeps its place in every sequence, and all others theirs.
     """
 
@@ -103,22 +94,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.payloads)
 
+    def kept(self, values: Sequence[Any]) -> list[Any]:
+        """Those of `values` that stand for samples which are not left out."""
+        return [value for index, value in enumerate(values) if index not in self.bad_samples.found]
+
     def check(self) -> None:
-        """Raises `ValueError` for a label that names no class, a caption that is no line, too many bad samples."""
+        """Raises `ValueError` for a label that names no class, or too many bad samples."""
         self.bad_samples.check(len(self))
-        kept = [index for index in range(len(self)) if index not in self.bad_samples.found]
         for name, values in self.labels.items():
-            if len(values) != len(self):
-                raise ValueError(f"label field {name!r} has {len(values)} values for {len(self)} samples")
-            count = len(self.classes[name])
-            for index in kept:
-                if not 0 <= values[index] < count:
+            for index in self.kept(range(len(self))):
+                if not 0 <= values[index] < len(self.classes[name]):
+                    count = len(self.classes[name])
                     raise ValueError(f"sample {index}: {name} {values[index]} is out of range for {count} classes")
-        if self.captions is not None:
-            for index in kept:
-                lines = self.captions[index]
-                if not lines or any(not line or "\n" in line for line in lines):
-                    raise ValueError(f"sample {index}: captions must be one or more lines, none of them empty")
 
 
 def stratified(labels: npt.ArrayLike, size: int, seed: int, leave: int = 0) -> Index:
@@ -126,16 +113,7 @@ def stratified(labels: npt.ArrayLike, size: int, seed: int, leave: int = 0) -> I
 
     Each class gets its share of `size` rounded down; the remaining places go to the largest remainders, ties to the
     lower class. No class loses all its samples where there is a place for each. Within a class the choice is a seeded
-    permutation.
-
-    Args:
-        labels: `[samples]`.
-        size: of the subset.
-        seed: of the choice.
-        leave: samples of each class that are not taken.
-
-    Raises:
-        ValueError: there are not enough samples.
+    permutation. Of each class `leave` samples are never taken; too few others raise `ValueError`.
     """
     values = np.asarray(labels, np.int64)
     classes, counts = np.unique(values, return_counts=True)

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from glofnd.counter_random import permutation, uniform
 from glofnd.data.manifest import read_manifest, verify_shards
-from glofnd.data.pictures import PictureReader
-from glofnd.data.read_ahead import read_ahead
+from glofnd.data.pictures import PictureReader, read_ahead
 
 __all__ = ["SampleBatch", "ShardStream"]
 
@@ -53,7 +52,7 @@ class ShardStream:
         seed: sets the order together with the epoch.
         workers: threads that read and decode batches ahead, when pictures are not cached.
         rank, world: rank r of W gets the r-th contiguous part of each global batch.
-        cache: keep the decoded pictures in memory if they fit `cache_bytes`.
+        cache_bytes: keep the decoded pictures in memory if they take at most so much.
         drop_last: drop the incomplete batch at the end of an epoch.
         channels: 3 repeats grey pictures; 1 asks for grey pictures as they are.
         verify: compare every shard with its checksum, once, now.
@@ -72,7 +71,6 @@ class ShardStream:
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
-        cache: bool = True,
         cache_bytes: int = 2**31,
         drop_last: bool = True,
         channels: int = 3,
@@ -91,8 +89,7 @@ class ShardStream:
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.rank, self.world, self.drop_last, self.channels = rank, world, drop_last, channels
         self._labels = {field: torch.from_numpy(values) for field, values in self.manifest.labels.items()}
-        self._vacant = np.array([sample.index for sample in self.manifest.skipped], np.int64)
-        self._reader = PictureReader(self.manifest, cache_bytes if cache else 0)
+        self._reader = PictureReader(self.manifest, cache_bytes)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -107,7 +104,7 @@ class ShardStream:
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The epoch's order of all samples. Where some are left out of the shards, the order of the others stays."""
         order = permutation(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
-        return order[~np.isin(order, self._vacant)] if len(self._vacant) else order
+        return order[np.isin(order, self.manifest.index)] if self.manifest.skipped else order
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[SampleBatch]:
         """This rank's part of each batch of an epoch, from global batch `start_batch` on.
@@ -148,13 +145,10 @@ class ShardStream:
         if self.channels > images.shape[1]:
             images = images.expand(-1, self.channels, -1, -1)
         labels = {field: values[index] for field, values in self._labels.items()}
-        return SampleBatch(index, images, labels, self._chosen_captions(part, epoch))
-
-    def _chosen_captions(self, part: npt.NDArray[np.int64], epoch: int | None) -> list[str] | None:
-        if not self.manifest.captions:
-            return None
-        captions = self._reader.captions(part)
-        if epoch is None:
-            return [lines[0] for lines in captions]
-        draws = uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)[:, 0]
-        return [lines[int(draw * len(lines))] for lines, draw in zip(captions, draws, strict=True)]
+        captions = None
+        if self.manifest.captions:
+            first = np.zeros((len(part), 1))
+            draws = first if epoch is None else uniform(part, 1, seed=self.seed, epoch=epoch, stream=_CAPTION)
+            chosen = zip(self._reader.captions(part), draws[:, 0], strict=True)
+            captions = [lines[int(draw * len(lines))] for lines, draw in chosen]
+        return SampleBatch(index, images, labels, captions)

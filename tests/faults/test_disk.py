@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from glofnd.data import fetch, shard
-from glofnd.data.sources.archives import Archive, download
-from glofnd.data.sources.commands import FetchError
+from glofnd.data.sources.archives import Archive, FetchError, download
 from glofnd.failures import explain
 from tests.faults.broken_places import contents, full, mounted, read_only
 

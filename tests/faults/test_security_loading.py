@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from glofnd import checkpoint
-from glofnd.data.datasets.tars import webdataset
+from glofnd.data.datasets.tars import WebDataset
 from tests.glofnd.data.tiny_data import picture
 
 
@@ -64,5 +64,5 @@ def test_members_of_a_webdataset(payload, tmp_path):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     (tmp_path / "classnames.txt").write_text("even\nodd\n")
-    split = webdataset("train", str(tmp_path), image_size=8)
+    split = WebDataset(str(tmp_path), image_size=8).split("train")
     assert split.labels["label"] == [1] and split.encode(split.payloads[0]).startswith(b"\x89PNG")

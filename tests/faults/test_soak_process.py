@@ -35,7 +35,7 @@ def grows(action: Callable[[], object], times: int, what: str) -> tuple[int, flo
     return later[0] - descriptors, later[1] - memory
 
 
-@pytest.mark.parametrize("settings", [{"cache": False, "workers": 2}, {"cache": False}, {}])
+@pytest.mark.parametrize("settings", [{"cache_bytes": 0, "workers": 2}, {"cache_bytes": 0}, {}])
 def test_five_hundred_epochs_of_a_stream(tmp_path: Path, settings: dict[str, int]) -> None:
     stream = ShardStream(write_tiny(tmp_path, shards=3), batch_size=8, seed=1, **settings)
     epochs = iter(range(500))
@@ -44,7 +44,7 @@ def test_five_hundred_epochs_of_a_stream(tmp_path: Path, settings: dict[str, int
 
 
 def test_a_stream_left_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
-    stream = ShardStream(write_tiny(tmp_path, shards=3), batch_size=8, seed=1, cache=False, workers=2)
+    stream = ShardStream(write_tiny(tmp_path, shards=3), batch_size=8, seed=1, cache_bytes=0, workers=2)
     epochs = iter(range(500))
 
     def begin() -> None:

@@ -12,19 +12,20 @@ and o, or of S and s, which are alike once they are scaled, one is there.
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from glofnd.data.options import ImageSize, Shards
+from glofnd.data.options import SmallOptions
 from glofnd.data.picture_files import encoded
-from glofnd.data.sources.typefaces import Typeface, typefaces
+from glofnd.data.sources.npm import Typeface, typefaces
 from glofnd.data.split import BadSampleError, BadSamples, Split
-from glofnd.parameters import Range, checked
+from glofnd.parameters import Range
 
-__all__ = ["CHARACTERS", "NEW_CHARACTERS", "SPLITS", "base", "glyphs", "render"]
+__all__ = ["CHARACTERS", "NEW_CHARACTERS", "Glyphs", "base", "render"]
 
 CHARACTERS = (
     "ABCDEFGHJKLMNOPQRSTUVWXYZ"  # no I, which is l, 1 and |
@@ -36,7 +37,6 @@ CHARACTERS = (
     "ÄÇÉÑÖÛåèñ"
 )
 NEW_CHARACTERS = "ÀÅËÎÓÙÝáãêÐØðþ¥®\u00d7[{;“"  # the escape is the multiplication sign
-SPLITS = ("train", "test-fonts", "new-characters", "test-characters")
 
 # Names of weights as in CSS (OpenType's usWeightClass).
 _WEIGHTS = ["thin", "extra-light", "light", "regular", "medium", "semi-bold", "bold", "extra-bold", "black"]
@@ -94,60 +94,61 @@ def _weights(face: Typeface, number: int) -> list[int]:
     return sorted({face.weights[round(place * last / (number - 1))] for place in range(number)})
 
 
-def _fonts(split: str, families: int, weights: int, test_families: int) -> list[tuple[Typeface, int]]:
-    """Family and weight of every font of a split."""
-    if split.startswith("test-"):
-        return [(face, face.regular) for face in typefaces() if face.split == "test"][:test_families]
-    train = [face for face in typefaces() if face.split == "train"][:families]
-    return [(face, weight) for face in train for weight in _weights(face, weights)]
-
-
 def _name(character: str) -> str:
     """Unicode's name, as "latin capital letter a"."""
     return unicodedata.name(character).lower()
 
 
-def _caption(face: Typeface, weight: int, character: str, style: bool) -> str:
-    """The name; with the style, as "latin capital letter a, bold sans, lato"."""
-    name = _name(character)
-    return f"{name}, {_WEIGHTS[weight // 100 - 1]} {face.kind}, {face.family.replace('-', ' ')}" if style else name
+def _style(face: Typeface, weight: int) -> str:
+    """As "bold sans, lato"."""
+    return f"{_WEIGHTS[weight // 100 - 1]} {face.kind}, {face.family.replace('-', ' ')}"
 
 
-@checked
-def glyphs(
-    split: str,
-    path: Path,
-    image_size: ImageSize = 32,
-    shards: Shards = 8,
-    families: Annotated[int, Range(ge=2, le=75), "of the 75 families to train on, so many"] = 75,
-    weights: Annotated[int, Range(ge=1, le=5), "of each family to train on, at most so many weights"] = 1,
-    test_families: Annotated[int, Range(ge=2, le=27), "of the 27 families to test on, so many"] = 27,
+@dataclass(frozen=True)
+class Glyphs(SmallOptions):
+    """Glyphs, ordered by family, weight and character; one that a font lacks is left out."""
+
+    families: Annotated[int, Range(ge=2, le=75), "of the 75 families to train on, so many"] = 75
+    weights: Annotated[int, Range(ge=1, le=5), "of each family to train on, at most so many weights"] = 1
+    test_families: Annotated[int, Range(ge=2, le=27), "of the 27 families to test on, so many"] = 27
     caption: Annotated[
         Literal["name", "name-style"], "the character's Unicode name, alone or with the weight, kind and family"
-    ] = "name",
-) -> Split:
-    """Glyphs, ordered by family, weight and character; one that a font lacks is left out."""
-    everything = [*CHARACTERS, *NEW_CHARACTERS]
-    characters = NEW_CHARACTERS if split.endswith("characters") else CHARACTERS
-    samples = [(face, w, c) for face, w in _fonts(split, families, weights, test_families) for c in characters]
-    classes = {
-        "label": [_name(character) for character in everything],
-        "base": sorted({base(character) for character in everything}),
-        "family": [face.family for face in typefaces()],
-        "kind": sorted({face.kind for face in typefaces()}),
-    }
-    numbers = {field: {name: number for number, name in enumerate(names)} for field, names in classes.items()}
-    return Split(
-        classes=classes,
-        labels={
-            "label": [numbers["label"][_name(character)] for _, _, character in samples],
-            "base": [numbers["base"][base(character)] for _, _, character in samples],
-            "family": [numbers["family"][face.family] for face, _, _ in samples],
-            "kind": [numbers["kind"][face.kind] for face, _, _ in samples],
-        },
-        payloads=[(path / face.file(weight), character, image_size) for face, weight, character in samples],
-        encode=render,
-        channels=1,
-        captions=[[_caption(*sample, caption == "name-style")] for sample in samples],
-        bad_samples=BadSamples("skip", 0.05),
-    )
+    ] = "name"
+
+    def _split(self, name: str) -> Split:
+        if name.startswith("test-"):
+            faces = [face for face in typefaces() if face.split == "test"][: self.test_families]
+            fonts = [(face, face.regular) for face in faces]
+        else:
+            faces = [face for face in typefaces() if face.split == "train"][: self.families]
+            fonts = [(face, weight) for face in faces for weight in _weights(face, self.weights)]
+        characters = NEW_CHARACTERS if name.endswith("characters") else CHARACTERS
+        samples = [(face, weight, character) for face, weight in fonts for character in characters]
+        everything = [*CHARACTERS, *NEW_CHARACTERS]
+        classes = {
+            "label": [_name(character) for character in everything],
+            "base": sorted({base(character) for character in everything}),
+            "family": [face.family for face in typefaces()],
+            "kind": sorted({face.kind for face in typefaces()}),
+        }
+        numbers = {field: {name: number for number, name in enumerate(names)} for field, names in classes.items()}
+        styled = self.caption == "name-style"
+        return Split(
+            classes=classes,
+            labels={
+                "label": [numbers["label"][_name(character)] for _, _, character in samples],
+                "base": [numbers["base"][base(character)] for _, _, character in samples],
+                "family": [numbers["family"][face.family] for face, _, _ in samples],
+                "kind": [numbers["kind"][face.kind] for face, _, _ in samples],
+            },
+            payloads=[
+                (self.path / face.file(weight), character, self.image_size) for face, weight, character in samples
+            ],
+            encode=render,
+            channels=1,
+            captions=[
+                [f"{_name(character)}, {_style(face, weight)}" if styled else _name(character)]
+                for face, weight, character in samples
+            ],
+            bad_samples=BadSamples("skip", 0.05),
+        )

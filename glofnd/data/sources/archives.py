@@ -1,7 +1,6 @@
 """Published archives, fetched by pooch with pinned checksums and unpacked to the layout that torchvision reads.
 
-CIFAR is fetched in its binary version: the Python version is a
-pickle, and unpickling runs whatever it contains.
+CIFAR is fetched in its binary version: the Python version is a pickle, and unpickling runs whatever it contains.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.commands import FetchError
-from glofnd.files import blame_storage
+__all__ = ["ARCHIVES", "Archive", "FetchError", "download", "fetcher", "table"]
 
-__all__ = ["ARCHIVES", "Archive", "download", "fetcher"]
 
-_ARCHIVES = "archives"
+class FetchError(OSError):
+    """Something could not be fetched; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,17 @@ class Archive:
     folder: str = ""
     inner: str | None = None
 
-    @property
-    def file(self) -> str:
-        """Its file name."""
-        return self.url.rsplit("/", 1)[-1]
+
+def table(name: str) -> list[list[str]]:
+    """Rows of a table beside this file."""
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return [line.split() for line in lines if not line.startswith("#")]
 
 
-def _table() -> dict[str, list[Archive]]:
-    found: dict[str, list[Archive]] = {}
-    for line in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            source, folder, checksum, url, *inner = line.split()
-            found.setdefault(source, []).append(Archive(url, checksum, folder, inner[0] if inner else None))
-    return found
-
-
-ARCHIVES: dict[str, list[Archive]] = _table()
-"""Source -> what it consists of, from archives.txt."""
+ARCHIVES: dict[str, list[Archive]] = {}
+"""Source -> what it consists of."""
+for _source, _folder, _checksum, _url, *_inner in table("archives.txt"):
+    ARCHIVES.setdefault(_source, []).append(Archive(_url, _checksum, _folder, *_inner))
 
 
 def download(archive: Archive, folder: Path) -> Path:
@@ -61,36 +53,36 @@ def download(archive: Archive, folder: Path) -> Path:
 
     Raises:
         FetchError: naming the address, after three attempts.
+        OSError: it cannot be written.
     """
     import pooch
 
-    downloads = pooch.create(
-        folder,
-        base_url="",
-        registry={archive.file: archive.checksum},
-        urls={archive.file: archive.url},
-        retry_if_failed=2,
-    )
+    name = archive.url.rsplit("/", 1)[-1]
+    known = {"registry": {name: archive.checksum}, "urls": {name: archive.url}}
+    downloads = pooch.create(folder, base_url="", retry_if_failed=2, **known)
     try:
-        return Path(downloads.fetch(archive.file, downloader=pooch.HTTPDownloader(progressbar=True, timeout=60)))
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
-        blame_storage(error, folder / archive.file)
+        return Path(downloads.fetch(name, downloader=pooch.HTTPDownloader(progressbar=True, timeout=60)))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # requests' errors are OSErrors without a number; a wrong checksum: ValueError
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(folder / name)) from error
         raise FetchError(f"{archive.url}: {error}; what is fetched already is kept, run again") from error
 
 
 def _unpack(archive: Archive, path: Path, out: Path) -> None:
     """Unpack a tar (its members must stay below `out`), or copy what is none."""
     out.mkdir(parents=True, exist_ok=True)
+    if archive.inner is not None:
+        with zipfile.ZipFile(path) as outer:
+            path = Path(outer.extract(archive.inner, path.parent))
     try:
-        if archive.inner is not None:
-            with zipfile.ZipFile(path) as outer:
-                path = Path(outer.extract(archive.inner, path.parent))
         if path.name.endswith((".tar.gz", ".tgz")):
             shutil.unpack_archive(path, out, filter="data")
         else:
             shutil.copyfile(path, out / path.name)
-    except (tarfile.TarError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        blame_storage(error, out)
+    except tarfile.TarError as error:
         raise FetchError(f"{path}: cannot be unpacked ({error}); delete it and run again") from error
 
 
@@ -99,7 +91,7 @@ def fetcher(name: str) -> Callable[[Path], dict[str, Any]]:
 
     def fetch(out: Path) -> dict[str, Any]:
         for archive in ARCHIVES[name]:
-            _unpack(archive, download(archive, out / _ARCHIVES), out / archive.folder)
+            _unpack(archive, download(archive, out / "archives"), out / archive.folder)
         files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
         return {"archives": [archive.url for archive in ARCHIVES[name]], "files": files}
 

@@ -7,15 +7,16 @@ left where torchvision's class looks for them.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from glofnd.data.sources.archives import Archive, download
-from glofnd.data.sources.commands import FetchError, run
-from glofnd.files import atomic_open, blame_storage, sha256
+from glofnd.data.sources.archives import Archive, FetchError, download
+from glofnd.data.sources.npm import run
+from glofnd.files import atomic_open, sha256
 
 __all__ = ["FILES", "FOLDER", "fetch"]
 
@@ -35,15 +36,11 @@ def _missing(folder: Path) -> list[str]:
 
 def _store(packed: Path, target: Path) -> None:
     """Decompress one file, refusing wrong contents."""
-    try:
-        with gzip.open(packed) as source, atomic_open(target) as handle:
-            shutil.copyfileobj(source, handle)
-    except (OSError, EOFError) as error:
-        blame_storage(error, target)
-        raise FetchError(f"{packed.name} cannot be decompressed ({error})") from error
-    if sha256(target) != FILES[target.name]:
-        target.unlink()
+    data = gzip.decompress(packed.read_bytes())
+    if hashlib.sha256(data).hexdigest() != FILES[target.name]:
         raise FetchError(f"{target.name} is not the published file (truncated?)")
+    with atomic_open(target) as handle:
+        handle.write(data)
 
 
 def _from_debian(folder: Path) -> None:
@@ -80,10 +77,10 @@ def fetch(out: Path) -> dict[str, Any]:
         FetchError: neither Debian's package nor torchvision's mirror can be had.
     """
     folder = out / FOLDER
-    if _missing(folder) and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+    if _missing(folder) and shutil.which("apt-get"):
         try:
             _from_debian(folder)
-        except FetchError as error:
+        except OSError as error:
             print(f"Debian package {_PACKAGE}: {error}\nfalling back to torchvision's mirror", file=sys.stderr)
     if _missing(folder):
         _from_torchvision(folder)

@@ -3,7 +3,7 @@ import json
 import pytest
 from tiny_data import photo, shown
 
-from glofnd.data.datasets.captions import coco_captions, flickr30k
+from glofnd.data.datasets.captions import CocoCaptions, Flickr30k
 
 SENTENCES = ["A red bus.", "Two  dogs\nrun. ", "a man", "the sea", "a hat", "one too many"]
 
@@ -55,39 +55,39 @@ def coco(tmp_path):
 
 
 def test_flickr30k_by_karpathys_splits(flickr):
-    sizes = [len(flickr30k(split, str(flickr))) for split in ("train", "val", "test")]
-    test = flickr30k("test", str(flickr), image_size=8, encoding="png")
+    sizes = [len(Flickr30k(flickr).split(split)) for split in ("train", "val", "test")]
+    test = Flickr30k(flickr, image_size=8, encoding="png").split("test")
     assert sizes == [2, 1, 2] and [round(shown(test, k)) for k in range(2)] == [120, 160]
     assert test.captions[1] == ["A red bus. 4", "Two dogs run. 4", "a man 4", "the sea 4", "a hat 4"]
-    assert len(flickr30k("test", str(flickr), captions_per_picture=None).captions[0]) == 6
+    assert len(Flickr30k(flickr, captions_per_picture=None).split("test").captions[0]) == 6
 
 
 def test_flickr30k_by_its_own_list(flickr):
-    test = flickr30k("test", str(flickr), annotations="token")
+    test = Flickr30k(flickr, annotations="token").split("test")
     assert [path.name for path in test.payloads] == ["1003.jpg", "1004.jpg"]
     assert test.captions[0] == ["A 3 .", "Two 3 .", "a 3 .", "the 3 .", "a 3 ."]
 
 
 def test_coco_by_karpathys_splits(coco):
-    train = coco_captions("train", str(coco), image_size=8, encoding="png")
+    train = CocoCaptions(coco, image_size=8, encoding="png").split("train")
     assert [path.parent.name for path in train.payloads] == ["train2014", "val2014"], "restval is trained on"
     assert [round(shown(train, k)) for k in range(2)] == [0, 40]
-    assert len(coco_captions("test", str(coco))) == 2
+    assert len(CocoCaptions(coco).split("test")) == 2
 
 
 def test_coco_by_its_own_years(coco):
-    test = coco_captions("test", str(coco), annotations="2017", image_size=8, encoding="png")
+    test = CocoCaptions(coco, annotations="2017", image_size=8, encoding="png").split("test")
     assert [round(shown(test, k)) for k in range(2)] == [200, 210]
     assert test.captions[0] == [f"caption {j} of 20" for j in range(5)]
     with pytest.raises(ValueError, match="has the splits train and test"):
-        coco_captions("val", str(coco), annotations="2017")
+        CocoCaptions(coco, annotations="2017").split("val")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "not valid JSON"),
-        ('{"images": [{"split": "test"}]}', "is not Karpathy's format"),
+        ('{"images": [{"split": "test"}]}', "is not in its published form"),
         ('{"images": []}', "has no pictures of the split 'test'"),
         ('{"images": [{"split": "test", "filename": "../x.jpg", "sentences": []}]}', "'../x.jpg' is refused"),
         ('{"images": [{"split": "test", "filename": "x.jpg", "sentences": []}]}', "x.jpg: the caption is empty"),
@@ -97,4 +97,4 @@ def test_coco_by_its_own_years(coco):
 def test_annotations_that_are_wrong_are_named(tmp_path, content, message):
     (tmp_path / "dataset_flickr30k.json").write_text(content)
     with pytest.raises(ValueError, match=message):
-        flickr30k("test", str(tmp_path))
+        Flickr30k(tmp_path).split("test")

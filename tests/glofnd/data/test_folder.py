@@ -7,7 +7,7 @@ from tiny_data import photo, shown
 from torchvision.datasets import ImageFolder
 
 from glofnd.data.class_names import read_class_folders
-from glofnd.data.datasets.folder import IMAGENET100, folder, imagenet100
+from glofnd.data.datasets.folder import IMAGENET100, Folder, ImageNet100
 from glofnd.parameters import parameters
 
 NAMES = st.text("abAB01 _-é中'", min_size=1, max_size=6).map(str.strip).filter(bool)
@@ -32,7 +32,7 @@ def test_we_read_what_torchvision_reads(tmp_path_factory, tree, nested):
             else:
                 photo(place, 20 * number, size=(8, 8))
     peer = ImageFolder(root / "train")
-    ours = folder("train", str(root), image_size=8)
+    ours = Folder(str(root), image_size=8).split("train")
     assert list(ours.payloads) == [path for path, _ in peer.samples]
     assert ours.labels["label"] == peer.targets and ours.classes["label"] == peer.classes
     shutil.rmtree(root)
@@ -53,7 +53,7 @@ def test_hidden_and_foreign_files_are_no_samples_but_named(tree, capsys):
         *("train/@eaDir/0.jpg", "train/__MACOSX/ant/0.jpg"),
     ):
         photo(tree / place, 255)
-    split = folder("train", str(tree))
+    split = Folder(str(tree)).split("train")
     assert len(split) == 9 and split.classes["label"] == ["ant", "bee", "cat"]
     assert "2 hidden or foreign files left aside: ant/.ipynb_checkpoints/0-checkpoint.jpg" in capsys.readouterr().out
 
@@ -69,40 +69,40 @@ def test_a_class_list_names_whole_folders(tree):
         "n01558993": "American robin",
         "ant": "the ant",
     }
-    split = folder("train", str(tree), class_list=str(tree / "list.txt"))
+    split = Folder(str(tree), class_list=str(tree / "list.txt")).split("train")
     assert split.classes["label"] == ["sea lion", "American robin", "the ant"]
     assert [split.labels["label"][k] for k, path in enumerate(split.payloads) if "sea lion" in path] == [0] * 3
     (tree / "list.txt").write_text("sea lions\nant\n")
     with pytest.raises(ValueError, match="has no class 'sea lions'; did you mean 'sea lion'"):
-        folder("train", str(tree), class_list=str(tree / "list.txt"))
+        Folder(str(tree), class_list=str(tree / "list.txt")).split("train")
 
 
 def test_one_folder_is_divided(tree):
     both = {"path": str(tree), "train": "train", "test": "train", "test_share": 0.34}
-    train, test = folder("train", **both), folder("test", **both)
-    assert set(train.payloads) | set(test.payloads) == set(folder("train", str(tree)).payloads)
+    train, test = Folder(**both).split("train"), Folder(**both).split("test")
+    assert set(train.payloads) | set(test.payloads) == set(Folder(str(tree)).split("train").payloads)
     assert not set(train.payloads) & set(test.payloads) and test.labels["label"] == [0, 1, 2]
 
 
 def test_a_flat_folder_has_no_classes(tree):
-    split = folder("train", str(tree / "train"), train="ant", image_size=8)
+    split = Folder(str(tree / "train"), train="ant", image_size=8).split("train")
     assert split.labels == split.classes == {} and [round(shown(split, k)) for k in range(3)] == [0, 10, 20]
 
 
 def test_what_is_missing_is_named(tree, capsys):
     with pytest.raises(ValueError, match=r"none: no such folder; set `path` and `test`; .* has train, val"):
-        folder("test", str(tree), test="none")
+        Folder(str(tree), test="none").split("test")
     photo(tree / "val" / "dog" / "0.jpg", 0)
     with pytest.raises(ValueError, match="train: has no class 'dog'"):
-        folder("test", str(tree))
+        Folder(str(tree)).split("test")
     shutil.rmtree(tree / "val" / "dog")
     shutil.rmtree(tree / "val" / "bee")
-    assert folder("test", str(tree)).labels["label"] == [0, 2]
+    assert Folder(str(tree)).split("test").labels["label"] == [0, 2]
     assert "test has no picture of 1 of 3 classes: bee" in capsys.readouterr().out
     shutil.rmtree(tree / "train")
     (tree / "train").mkdir()
     with pytest.raises(ValueError, match="train: no pictures"):
-        folder("train", str(tree))
+        Folder(str(tree)).split("train")
 
 
 def test_imagenet100_takes_the_usual_hundred_classes(tmp_path):
@@ -110,6 +110,6 @@ def test_imagenet100_takes_the_usual_hundred_classes(tmp_path):
     assert len(classes) == 100
     for name in [*classes, "n99999999"]:
         photo(tmp_path / "train" / name / "0.JPEG", 0)
-    split = imagenet100("train", str(tmp_path))
+    split = ImageNet100(str(tmp_path)).split("train")
     assert split.classes["label"] == list(classes.values()) and len(split) == 100
-    assert parameters(imagenet100)["image_size"].default == 256
+    assert parameters(ImageNet100)["image_size"].default == 256

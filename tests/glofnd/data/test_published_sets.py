@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from scipy.io import savemat
 from tiny_data import photo, shown
 from torchvision import datasets
 
@@ -25,21 +24,6 @@ def food101(root):
             pictures["test" if k == 3 else "train"].setdefault(name, []).append(f"{name}/{k}")
     for split, names in pictures.items():
         write(root / f"food-101/meta/{split}.json", json.dumps(names))
-
-
-def stanford_cars(root):
-    names = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "smart fortwo Convertible 2012"]
-    (root / "stanford_cars/devkit").mkdir(parents=True)
-    savemat(root / "stanford_cars/devkit/cars_meta.mat", {"class_names": np.array([names], dtype=object)})
-    for split, count, path in (
-        ("train", 6, "devkit/cars_train_annos.mat"),
-        ("test", 3, "cars_test_annos_withlabels.mat"),
-    ):
-        entries = np.zeros((1, count), dtype=[(key, object) for key in ("bbox_x1", "class", "fname")])
-        for k in range(count):
-            photo(root / f"stanford_cars/cars_{split}" / f"{k + 1:05d}.jpg", 20 * k)
-            entries[0, k] = (np.uint8(1), np.uint8(k % 3 + 1), f"{k + 1:05d}.jpg")
-        savemat(root / "stanford_cars" / path, {"annotations": entries})
 
 
 def dtd(root):
@@ -69,28 +53,12 @@ def caltech101(root):
             photo(root / "caltech101/101_ObjectCategories" / name / f"image_{k + 1:04d}.jpg", 60 * number + k)
 
 
-def flowers102(root):
-    """Thirty pictures; the published sets name them in any order."""
-    for k in range(30):
-        photo(root / "flowers-102/jpg" / f"image_{k + 1:05d}.jpg", 8 * k)
-    savemat(root / "flowers-102/imagelabels.mat", {"labels": np.array([[k % 3 + 1 for k in range(30)]], np.uint8)})
-    sets = {"trnid": [[5, 3, 1]], "valid": [[2, 4]], "tstid": [list(range(30, 5, -1))]}
-    savemat(root / "flowers-102/setid.mat", {key: np.array(value, np.uint16) for key, value in sets.items()})
-
-
-@pytest.fixture(autouse=True)
-def tiny_files_are_right(monkeypatch):
-    monkeypatch.setattr("torchvision.datasets.flowers102.check_integrity", lambda *arguments: True)
-
-
 PUBLISHED = {"train": ["train"], "test": ["test"]}
 WITH_VALIDATION = {"train": ["train", "val"], "test": ["test"]}
 PEERS = {
     "food101": (food101, "food-101", PUBLISHED, datasets.Food101),
-    "stanford-cars": (stanford_cars, "stanford_cars", PUBLISHED, datasets.StanfordCars),
     "dtd": (dtd, "dtd/dtd", WITH_VALIDATION, datasets.DTD),
     "oxford-pets": (oxford_pets, "oxford-iiit-pet", {"train": ["trainval"], "test": ["test"]}, datasets.OxfordIIITPet),
-    "flowers102": (flowers102, "flowers-102", WITH_VALIDATION, datasets.Flowers102),
 }
 
 
@@ -101,7 +69,7 @@ def test_pictures_and_labels_are_torchvisions(tmp_path, name, inner):
     make(tmp_path)
     path = tmp_path / folder if inner else tmp_path
     for split, theirs_of in parts.items():
-        ours = DATASETS[name].build(split=split, path=str(path), image_size=8, encoding="png")
+        ours = DATASETS[name].build(path=str(path), image_size=8, encoding="png").split(split)
         theirs = [sample for part in theirs_of for sample in peer(str(tmp_path), part)]
         assert ours.labels["label"] == [label for _, label in theirs]
         means = [np.asarray(picture).mean() for picture, _ in theirs]
@@ -110,21 +78,27 @@ def test_pictures_and_labels_are_torchvisions(tmp_path, name, inner):
             n.casefold() for n in ours.classes["label"]
         ]
         ours.check()
+        if name == "oxford-pets" and split == "test":
+            assert ours.labels["species"] == [0, 0, 1, 1, 0, 0] and ours.classes["species"] == ["cat", "dog"]
+        if name == "dtd":
+            assert DATASETS[name].build(path=path, partition=2).split(split).payloads != ours.payloads
 
 
-def test_dtd_has_partitions_and_pets_have_species(tmp_path):
-    dtd(tmp_path)
+def test_malformed_lists_are_named(tmp_path):
     oxford_pets(tmp_path)
-    one, two = (DATASETS["dtd"].build(split="test", path=tmp_path, partition=number) for number in (1, 2))
-    assert one.payloads != two.payloads and len(one) == len(two) == 4
-    pets = DATASETS["oxford-pets"].build(split="test", path=tmp_path)
-    assert pets.labels["species"] == [0, 0, 1, 1, 0, 0] and pets.classes["species"] == ["cat", "dog"]
+    food101(tmp_path)
+    write(tmp_path / "oxford-iiit-pet/annotations/trainval.txt", "Abyssinian_1 1 1 1\nBengal_2 3 x 1\n")
+    write(tmp_path / "food-101/meta/train.json", "{")
+    with pytest.raises(ValueError, match=r"annotations/trainval\.txt: line 2 is not a picture and three numbers"):
+        DATASETS["oxford-pets"].build(path=tmp_path).split("test")
+    with pytest.raises(ValueError, match=r"food-101: its lists cannot be read"):
+        DATASETS["food101"].build(path=tmp_path).split("train")
 
 
 def test_caltech_is_divided_by_class(tmp_path):
     caltech101(tmp_path)
     peer = datasets.Caltech101(str(tmp_path))
-    train, test = (DATASETS["caltech101"].build(split=split, path=str(tmp_path)) for split in ("train", "test"))
+    train, test = (DATASETS["caltech101"].build(path=str(tmp_path)).split(split) for split in ("train", "test"))
     assert len(train) + len(test) == len(peer) and sorted(test.labels["label"]) == [0, 0, 1]
     assert not set(train.payloads) & set(test.payloads)
     assert train.classes["label"] == ["off-center face", "accordion"]
@@ -145,15 +119,15 @@ def test_cifar(tmp_path):
     write(hundred / "fine_label_names.txt", "\n".join(f"fine_{k}" for k in range(100)))
     write(hundred / "coarse_label_names.txt", "\n".join(f"coarse_{k}" for k in range(20)))
     (hundred / "test.bin").write_bytes(b"".join(record([k % 20, k], k) for k in range(40)))
-    train = DATASETS["cifar10"].build(split="train", path=str(tmp_path))
+    train = DATASETS["cifar10"].build(path=str(tmp_path)).split("train")
     assert train.labels["label"] == [k % 10 for k in range(20)] and train.classes["label"][3] == "class3"
     pixels = train.payloads[7].reshape(3, 32, 32)
     assert (pixels[0, 0] == np.arange(32)).all() and (pixels[1:] == 7).all()
-    test = DATASETS["cifar100"].build(split="test", path=str(hundred))
+    test = DATASETS["cifar100"].build(path=str(hundred)).split("test")
     assert test.labels == {"superclass": [k % 20 for k in range(40)], "label": list(range(40))}
     (hundred / "test.bin").write_bytes(b"x" * 3075)
-    with pytest.raises(ValueError, match=r"test\.bin: 3075 bytes are not a whole number of records of 3074"):
-        DATASETS["cifar100"].build(split="test", path=str(hundred))
+    with pytest.raises(ValueError, match=r"test\.bin: 3075 bytes are no whole number of records of 3074"):
+        DATASETS["cifar100"].build(path=str(hundred)).split("test")
 
 
 def idx(array):
@@ -167,6 +141,6 @@ def test_fashion_mnist_is_a_stratified_subset(tmp_path):
     for part in ("train", "t10k"):
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(np.arange(count) % 10))
-    split = DATASETS["fashion-mnist"].build(split="train", path=tmp_path, train_samples=30)
+    split = DATASETS["fashion-mnist"].build(path=tmp_path, train_samples=30).split("train")
     assert sorted(split.labels["label"]) == sorted(3 * list(range(10))) and split.channels == 1
     assert all(round(shown(split, k)) % 10 == label for k, label in enumerate(split.labels["label"]))

@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import http.server
 import io
-import json
 import os
 import re
 import stat
@@ -17,9 +16,8 @@ import pytest
 from test_published_sets import idx
 
 from glofnd.data import fetch
-from glofnd.data.sources import archives, emoji, fashion_mnist, npm, typefaces
-from glofnd.data.sources.archives import ARCHIVES, Archive
-from glofnd.data.sources.commands import FetchError, run
+from glofnd.data.sources import archives, fashion_mnist, npm
+from glofnd.data.sources.archives import ARCHIVES, Archive, FetchError
 from glofnd.files import read_json, sha256
 
 
@@ -31,10 +29,6 @@ def tarball(path, members):
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return path
-
-
-def integrity(path):
-    return "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
 
 
 @pytest.fixture
@@ -59,11 +53,10 @@ if not all((served / name).is_file() for name in names):
     return served
 
 
-def package(served, name, licence="MIT"):
-    about = {"name": f"@it/{name}", "license": licence, "author": {"name": "A. Smith"}, "homepage": "https://it"}
-    members = {"package/package.json": json.dumps(about).encode(), "package/it.txt": name.encode(), "../evil": b"x"}
-    path = tarball(served / f"it-{name}-1.0.0.tgz", members)
-    return npm.Package(f"@it/{name}", "1.0.0", integrity(path), {"package/it.txt": "kept.txt"})
+def package(served, name):
+    path = tarball(served / f"it-{name}-1.0.0.tgz", {"package/it.txt": name.encode(), "../evil": b"x"})
+    integrity = "sha512-" + base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    return npm.Package(f"@it/{name}", "1.0.0", integrity, {"package/it.txt": "kept.txt"})
 
 
 def test_npm_packages_are_pinned_and_a_new_call_goes_on(registry, tmp_path):
@@ -78,7 +71,6 @@ def test_npm_packages_are_pinned_and_a_new_call_goes_on(registry, tmp_path):
     stated = npm.fetch_packages(packages, out)
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == set(stated["files"])
     assert (out / "b/kept.txt").read_text() == "b" and not (tmp_path / "evil").exists()
-    assert stated["licences"]["a"] == {"title": "@it/a", "author": "A. Smith", "url": "https://it", "licence": "MIT"}
     assert stated["packages"]["c"]["integrity"] == packages["c"].integrity
     (out / "tarballs/it-a-1.0.0.tgz").write_bytes(b"damaged")
     with pytest.raises(FetchError, match=r"@it/a@1\.0\.0"):
@@ -166,19 +158,11 @@ def test_fashion_mnist_from_debian_or_else_torchvision(server, tmp_path, monkeyp
     fetch("fashion-mnist", tmp_path / "out")  # what is there is not fetched again
 
 
-def test_programs_have_a_time_limit_and_no_shell():
-    run([sys.executable, "-c", "import sys; sys.exit(sys.argv[1] != '$(x); y')", "$(x); y"])
-    with pytest.raises(FetchError, match=r"gave no answer within 0\.2 s"):
-        run([sys.executable, "-c", "import time; time.sleep(9)"], seconds=0.2)
-    with pytest.raises(FetchError, match="cannot be run"):
-        run(["no-such-program"])
-
-
 def test_every_download_is_pinned():
     published = [archive for found in ARCHIVES.values() for archive in found]
     assert all(re.fullmatch("[0-9a-f]{64}", archive.checksum) for archive in published)
     plain = [archive.url for archive in published if not archive.url.startswith("https:")]
     assert plain == ["http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz"], "its publisher has nothing else"
-    packages = [*emoji.VENDORS.values(), emoji.EMOJIBASE, *(face.package for face in typefaces.typefaces())]
+    packages = [*npm.VENDORS.values(), npm.EMOJIBASE, *(face.package for face in npm.typefaces())]
     assert all(re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", package.integrity) for package in packages)
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", package.version) for package in packages)

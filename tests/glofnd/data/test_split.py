@@ -33,16 +33,8 @@ def test_no_class_is_lost_by_a_subset_or_a_drawn_test_set(counts, share, seed):
     assert set(labels[parts[0]]) == set(labels)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"label": [0] * 21 + [3]}, "sample 21: label 3 is out of range for 3 classes"),
-        ({"label": [0] * 20}, "label field 'label' has 20 values for 22 samples"),
-    ],
-)
-def test_labels_name_classes(change, message):
+def test_labels_name_classes():
     split = tiny_split()
-    split.labels.clear()
-    split.labels.update(change)
-    with pytest.raises(ValueError, match=message):
+    split.labels["label"][21] = 3
+    with pytest.raises(ValueError, match="sample 21: label 3 is out of range for 3 classes"):
         split.check()
