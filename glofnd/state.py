@@ -123,7 +123,7 @@ class SampleState(nn.Module):
     @staticmethod
     def _packed(values: list[Tensor]) -> Tensor:
         """Columns [B(, D)] side by side, [B, sum of D]."""
-        return torch.cat([value.reshape(len(value), -1) for value in values], dim=1)
+        return torch.cat([value.unsqueeze(-1).flatten(1) for value in values], dim=1)
 
     def _unpacked(self, names: tuple[str, ...], table: Tensor) -> dict[str, Tensor]:
         """The columns that stand side by side in a table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
+from torchvision.transforms.functional import resize
 
 from glofnd.data.stream import SampleBatch
 from glofnd.encoders import Model
@@ -29,7 +30,7 @@ def vote(features: Tensor, labels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def neighbour_accuracy(model: Model, batch: SampleBatch, field: str) -> float:
+def neighbour_accuracy(model: Model, batch: SampleBatch, field: str, size: int | None) -> float:
     """Share of the pictures, as they are, whose label the frozen features of the others tell (leave-one-out).
 
     Draws no random number and leaves the statistics of batch norm alone, so training goes on as if nothing had been.
@@ -38,10 +39,12 @@ def neighbour_accuracy(model: Model, batch: SampleBatch, field: str) -> float:
         model: in training mode.
         batch: the pictures.
         field: of its labels.
+        size: side in pixels that the model is trained with; None: that of the pictures.
     """
     device = model.mean.device
+    images = batch.images if size is None else resize(batch.images, [size, size])
     model.eval()
-    parts = [model.features(model.prepare(part.to(device))).float() for part in batch.images.split(CHUNK)]
+    parts = [model.features(model.prepare(part.to(device))).float() for part in images.split(CHUNK)]
     model.train()
     labels = batch.labels[field].to(device)
     return float((vote(torch.cat(parts), labels) == labels).float().mean())

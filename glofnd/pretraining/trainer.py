@@ -178,7 +178,8 @@ class Trainer:
         lr = self.optimiser.param_groups[0]["lr"]
         entry = self.record.close(self.epoch, lr, samples, thresholds)
         if self.processes.rank == 0:
-            entry["knn"] = neighbour_accuracy(self.model, self.stream.some(_KNN_PICTURES), self.config["label"])
+            some = self.stream.some(_KNN_PICTURES)
+            entry["knn"] = neighbour_accuracy(self.model, some, self.config["label"], self.views.size)
         self.history.append(entry)
         self.epoch, self.batch, self.record = self.epoch + 1, 0, EpochRecord()
 

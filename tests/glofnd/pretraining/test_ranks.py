@@ -25,7 +25,7 @@ def run(request, shards, tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[3]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(WORKER), str(ranks), str(shards), str(folder), str(folder / "result.json"), *cases]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr[:8000]
     return ranks, cases, json.loads((folder / "result.json").read_text())
 
 
