@@ -59,7 +59,7 @@ def test_trainings_survive_a_node(cluster: Cluster, call: Call) -> None:
     # Not at once: after a minute SLURM tells the node again to end what ran there, and that would hit the new job. It
     # holds such jobs back for two minutes itself.
     for job in lost:
-        cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now+45")
+        cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now+75")
     wait_until(lambda: resume.stat().st_mtime_ns > written, "a next checkpoint")
     assert _step(resume) > reached
     assert [job["id"] for job in cluster.of(TRAINING)] == lost, "waited in SLURM, no new attempt"
