@@ -6,10 +6,7 @@ import errno
 import sys
 from concurrent.futures import BrokenExecutor
 
-__all__ = ["BAD_INPUT", "explain", "out_of_memory", "report"]
-
-BAD_INPUT = 2
-"""Exit code of a command whose message says what to do."""
+__all__ = ["explain", "out_of_memory", "report"]
 
 _STORAGE = {
     errno.ENOSPC: "no space left on device; free some, then run the same command again",
@@ -52,37 +49,30 @@ def out_of_memory(error: BaseException) -> str | None:
     return None
 
 
-def explain(error: BaseException, less: str = "raise mem_mb of its rule") -> str | None:
+def explain(error: BaseException, more_memory: str = "give it more") -> str | None:
     """The text for an error that the user can do something about; `None` for a defect of the program.
 
     Args:
         error: what was raised.
-        less: what makes the command need less memory.
+        more_memory: how the command gets more memory.
     """
     if short := out_of_memory(error):
-        return f"{short}; {less}"
+        return f"{short}; {more_memory}"
     if isinstance(error, OSError) and error.errno is not None:
         why = _STORAGE.get(error.errno, error.strerror)
         return f"{error.filename}: {why}" if error.filename is not None else str(why)
     return str(error) if isinstance(error, (ValueError, OSError)) else None
 
 
-def report(
-    error: Exception,
-    less: str = "raise mem_mb of its rule",
-    also: tuple[type[Exception], ...] = (),
-    head: str = "error",
-) -> int:
-    """Say on stderr what an error means, in one line; returns the exit code. What has no explanation is raised again.
+def report(error: Exception, more_memory: str = "give it more") -> int:
+    """Say on stderr what an error means, in one line; returns exit code 2. What has no explanation is raised again.
 
     Args:
         error: what was raised.
-        less: what makes the command need less memory.
-        also: further errors whose text is meant for the user.
-        head: begins the line.
+        more_memory: how the command gets more memory.
     """
-    text = " ".join(str(error).split()) if isinstance(error, also) else explain(error, less)
+    text = explain(error, more_memory)
     if text is None:
         raise error
-    print(f"{head}: {text}", file=sys.stderr)
-    return BAD_INPUT
+    print(f"error: {text}", file=sys.stderr)
+    return 2

@@ -146,7 +146,7 @@ def main() -> int:
             if os.environ.get("RANK", "0") == "0":
                 print(error, file=sys.stderr, flush=True)
             return STOPPED
-        return report(error)
+        return report(error, more_memory="raise mem_mb of its rule")
     return 0
 
 
