@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +179,14 @@ class Trainer:
         lr = self.optimiser.param_groups[0]["lr"]
         entry = self.record.close(self.epoch, lr, samples, thresholds)
         if self.processes.rank == 0:
-            some = self.stream.some(_KNN_PICTURES)
-            entry["knn"] = neighbour_accuracy(self.model, some, self.config["label"], self.views.size)
+            entry["knn"] = neighbour_accuracy(self.model, self._few, self.config["label"], self.views.size)
         self.history.append(entry)
         self.epoch, self.batch, self.record = self.epoch + 1, 0, EpochRecord()
+
+    @cached_property
+    def _few(self) -> SampleBatch:
+        """The pictures of the curve of accuracy, which are read once."""
+        return self.stream.some(_KNN_PICTURES)
 
     def _learned(self, detector: Detector) -> Tensor | None:
         """The detector's thresholds, without those of samples left out of the shards, which never learn."""
