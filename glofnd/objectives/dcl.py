@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Objective, Temperature
+from glofnd.objectives.base import Temperature
 from glofnd.objectives.engine import Pairs, Rows
-from glofnd.objectives.simclr import cross_entropy
+from glofnd.objectives.simclr import SimCLR, cross_entropy
 from glofnd.parameters import Range, checked
 
 __all__ = ["DCL", "HCL"]
@@ -21,7 +21,7 @@ __all__ = ["DCL", "HCL"]
 Prior = Annotated[float, Range(ge=0, lt=1), "class prior t: probability that a negative has the anchor's class"]
 
 
-class DCL(Objective):
+class DCL(SimCLR):
     """sum over views of mean_i { log[ e^{p/tau} + N g ] - p/tau }, with N = 2(B-1) negatives and
     g = max( (mean_kept e^{s/tau} - t e^{p/tau}) / (1-t), e^{-1/tau} ), the paper's estimator with M = 1 positive.
 
@@ -40,12 +40,8 @@ class DCL(Objective):
         prior: Prior = 0.01,
         detector: Detector | None = None,
     ) -> None:
-        super().__init__(num_samples, detector)
-        self.tau, self.prior = temperature, prior
-
-    def shared(self) -> dict[str, Tensor]:
-        """tau."""
-        return {"temperature": torch.tensor(self.tau, dtype=torch.float64)}
+        super().__init__(num_samples, temperature, detector)
+        self.prior = prior
 
     def log_mean(self, rows: Any) -> Tensor:
         """log of the mean of e^{s/tau} over kept negatives, [V, t]; -inf where none is kept."""

@@ -20,9 +20,9 @@ class SCE(Objective):
     """Cross entropy of softmax(s/tau) against the target  l onehot(positive) + (1-l) softmax_kept(s'/tau_m).
 
     s' are the similarities of the sample's *other* view to the same candidates; no gradient passes through the target,
-    and the sample itself is left out of it. Candidates are the positive and what the
-    detector keeps of both views of all other samples, in the target and in the softmax alike. l = 1 equals `SimCLR`,
-    which is InfoNCE on these candidates, under every detector. A row without a negative has SimCLR's value.
+    and the sample itself is left out of it. Candidates are the positive and what the detector keeps of both views of
+    all other samples, in the target and in the softmax alike. l = 1 equals `SimCLR`, which is InfoNCE on these
+    candidates, under every detector. A row without a negative has SimCLR's value.
 
     Differs from the paper: candidates are those of the batch (there: a queue); the target comes from the same encoder
     (there: from a momentum encoder, after weaker augmentation, and without the predictor); both views are in turn
