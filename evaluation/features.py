@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.pictures import CHUNK, Pictures
 from evaluation.results import write_arrays
+from evaluation.split_pictures import CHUNK, Pictures
 from glofnd.progress import progress
 
 __all__ = ["FORMAT", "RAW_SIDE", "Features", "embed_texts", "features_of", "raw_pixels"]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from evaluation.pictures import Pictures
 from evaluation.results import TestSide, write_arrays
+from evaluation.split_pictures import Pictures
 
 __all__ = ["DISTANCE", "SHARED_LIMIT", "align", "content_hash", "fingerprints", "look", "near_duplicates"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from evaluation.features import Features, features_of
-from evaluation.pictures import Pictures
 from evaluation.results import is_whole
+from evaluation.split_pictures import Pictures
 from evaluation.task import Task
 from glofnd import checkpoint
 from glofnd.encoders import build_model

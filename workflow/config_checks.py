@@ -75,16 +75,13 @@ def _without_negatives(block: Config) -> bool:
 
 
 def _detector(where: str, block: Config, training: Config) -> Iterator[str]:
-    """A detector's epochs come, in their order; its state may lie where the training wants it."""
-    update, filtering, epochs = block.get("start_update"), block.get("start_filter"), training["epochs"]
-    why = declared.detector(**block).unshared
+    """A detector's epochs come; its state may lie where the training wants it."""
+    epochs, why = training["epochs"], declared.detector(**block).unshared
     if training["state_layout"] == "sharded" and why is not None:
         yield f"{where}: {why}, which training.state_layout sharded has no room for; take replicated"
     for key in ("start_update", "start_filter"):
         if block.get(key, 0) >= epochs:
             yield f"{where}.{key}: epoch {block[key]} never comes; training has {epochs} epochs, take less"
-    if update is not None and filtering is not None and filtering < update:
-        yield f"{where}.start_filter: {filtering} is before start_update {update}; thresholds learn before they filter"
 
 
 def _encoder(config: Config, name: str) -> Iterator[str]:
@@ -140,17 +137,13 @@ def _training_data(config: Config, name: str) -> Iterator[str]:
     size = config["datasets"][dataset].get(f"{split}_samples")
     if size is not None and batch > size:
         yield f"{where}.training.batch_size: {batch} is more than the {size} samples of {dataset}/{split}"
-    for label, block in experiment["detectors"].items():
-        if size is None:
-            continue
-        compared = min(size, block.get("candidates") or size)
-        if block.get("scope") != "global" and block.get("alpha") and block["alpha"] * (compared - 1) < 1:
-            share = f"{block['alpha']:g} of {compared} samples"
-            yield f"{where}.detectors.{label}.alpha: {share} is less than one; raise it"
-        clusters = block.get("clusters", 0)
-        most = max(clusters) if isinstance(clusters, list) else clusters
-        if most > size:
-            yield f"{where}.detectors.{label}.clusters: {most} of {size} samples; ask for no more than there are"
+    for label, block in experiment["detectors"].items() if size else ():
+        try:
+            misfit = declared.detector(num_samples=size, **block).misfit()
+        except ValueError as error:
+            misfit = str(error)
+        if misfit:
+            yield f"{where}.detectors.{label}.{misfit}"
 
 
 def _evaluations(config: Config, name: str, unknown: set[str]) -> Iterator[str]:

@@ -46,10 +46,10 @@ def _with_advice(entry: Dataset) -> dict[str, Parameter]:
     }
 
 
-def detector(method: str, **options: object) -> Detector:
-    """A detector of the options, for more samples than any data set has, and without memory for them."""
+def detector(method: str, num_samples: int = 2**31, **options: object) -> Detector:
+    """A detector of the options, without memory for its samples; by default more of them than any data set has."""
     with torch.device("meta"):
-        return build_detector(method, 2**31, dim=1, **options)
+        return build_detector(method, num_samples, dim=1, **options)
 
 
 def _no_problems(**options: object) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.features import embed_texts
-from evaluation.pictures import Pictures
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
 from evaluation.scores import chance, score, top
+from evaluation.split_pictures import Pictures
 from evaluation.task import Metric, Task, suffixes
 
 __all__ = ["PROTOCOL", "ZeroShotTask", "classify", "fill", "read_templates", "template_names", "zero_shot"]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.pictures import CHUNK, Pictures, parts
 from evaluation.results import write_arrays
+from evaluation.split_pictures import CHUNK, Pictures, parts
 from glofnd.provenance import config_hash
 from glofnd.views import TwoViews
 

@@ -20,12 +20,12 @@ from torch import nn
 from torch.nn import functional
 
 from evaluation.leakage import align
-from evaluation.pictures import Pictures, parts
 from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
 from evaluation.probing.subsets import fold_masks, stratified_subset
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
 from evaluation.scores import score
+from evaluation.split_pictures import Pictures, parts
 from evaluation.task import Fractions, SplitTask, suffixes
 from glofnd.counter_random import permutation, step_seed
 from glofnd.parameters import Range

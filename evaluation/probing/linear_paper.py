@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation.leakage import align
-from evaluation.pictures import CHUNK, Pictures, parts
 from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
 from evaluation.probing.subsets import stratified_subset
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
+from evaluation.split_pictures import CHUNK, Pictures, parts
 from evaluation.task import Fractions, SplitTask, suffixes
 from glofnd.counter_random import permutation
 from glofnd.parameters import Range

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from glofnd.data.dataset_options import Options
 from glofnd.data.datasets import torchvision_sets as photographs
 from glofnd.data.datasets.captions import CocoCaptions, Flickr30k
 from glofnd.data.datasets.emoji import Emoji
@@ -18,7 +19,6 @@ from glofnd.data.datasets.folder import Folder, ImageNet100
 from glofnd.data.datasets.glyphs import Glyphs
 from glofnd.data.datasets.small import Cifar10, Cifar100, Digits, FashionMnist, Mnist, fetch_digits, fetch_mnist
 from glofnd.data.datasets.tars import CC3M, WebDataset
-from glofnd.data.options import Options
 from glofnd.data.sources.archives import fetcher
 from glofnd.data.sources.fashion_mnist import fetch as fetch_fashion_mnist
 from glofnd.data.sources.npm import fetch_emoji, fetch_typefaces

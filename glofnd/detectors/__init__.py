@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from glofnd.detectors.base import Batch, Detector, Screening, Tile
 from glofnd.detectors.batch_quantile import BatchQuantile
+from glofnd.detectors.detector import Batch, Detector, Screening, Tile
 from glofnd.detectors.fnc import FNC
 from glofnd.detectors.global_threshold import GlobalThreshold
 from glofnd.detectors.glofnd import GloFND

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening, StartFilter, Tile, Treatment
+from glofnd.detectors.detector import Batch, Detector, Screening, StartFilter, Tile, Treatment
 from glofnd.parameters import Range, checked
 
 __all__ = ["FNC"]

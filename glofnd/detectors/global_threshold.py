@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Screening, Tile
+from glofnd.detectors.detector import Batch, Screening, Tile
 from glofnd.detectors.glofnd import GloFND
 
 __all__ = ["GlobalThreshold"]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
+from glofnd.detectors.detector import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
 from glofnd.parameters import Range, checked
 from glofnd.state import SampleState
 

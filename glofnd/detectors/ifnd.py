@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from glofnd.detectors.base import StartFilter, StartUpdate, Treatment
+from glofnd.detectors.detector import StartFilter, StartUpdate, Treatment
 from glofnd.detectors.memory import MemoryDetector
 from glofnd.parameters import Range, checked
 
@@ -53,7 +53,8 @@ class IFND(MemoryDetector):
     ) -> None:
         self.clusters = (clusters,) if isinstance(clusters, int) else tuple(clusters)
         if not self.clusters or max(self.clusters) > num_samples:
-            raise ValueError(f"clusters: {clusters} of {num_samples} samples; give at least one number, none above")
+            most = max(self.clusters, default=0)
+            raise ValueError(f"clusters: {most} of {num_samples} samples; give at least one number, none above")
         none = torch.full((len(self.clusters),), -1.0)
         super().__init__(num_samples, dim, 0.0, start_update, start_filter, treatment, cluster=none)
         self.temperature, self.final_share, self.ramp = temperature, final_share, ramp

@@ -14,7 +14,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from glofnd.detectors.base import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
+from glofnd.detectors.detector import Alpha, Batch, Detector, Screening, StartFilter, StartUpdate, Tile, Treatment
 from glofnd.detectors.glofnd import SampleScreening
 from glofnd.parameters import Range, checked
 from glofnd.state import SampleState

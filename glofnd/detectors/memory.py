@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from glofnd.detectors.base import Batch, Detector, Screening, Tile
+from glofnd.detectors.detector import Batch, Detector, Screening, Tile
 from glofnd.state import SampleState
 
 __all__ = ["MemoryDetector"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from glofnd.detectors.base import Alpha, StartFilter, StartUpdate, Treatment
+from glofnd.detectors.detector import Alpha, StartFilter, StartUpdate, Treatment, nothing_above
 from glofnd.detectors.memory import MemoryDetector
 from glofnd.parameters import Range, checked
 
@@ -70,6 +70,11 @@ class MemoryQuantile(MemoryDetector):
             self.single.copy_(values)
         else:
             self.state.fill("threshold", values)
+
+    def misfit(self) -> str | None:
+        """Also of the candidates alpha is to be one at least; of all pairs it always is."""
+        samples = min(self.num_samples, self.candidates or self.num_samples)
+        return None if self.scope == "global" else nothing_above(self.alpha, samples)
 
     def begin_epoch(self, epoch: int) -> None:
         """Take the quantiles over the averages as they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glofnd.detectors.base import Batch, Detector, Screening
+from glofnd.detectors.detector import Batch, Detector, Screening
 
 __all__ = ["KeepAll"]
 

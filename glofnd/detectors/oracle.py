@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from glofnd.detectors.base import Batch, Detector, Screening, StartFilter, Tile, Treatment
+from glofnd.detectors.detector import Batch, Detector, Screening, StartFilter, Tile, Treatment
 from glofnd.parameters import checked
 
 __all__ = ["Oracle"]

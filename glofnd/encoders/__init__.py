@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from glofnd.checkpoint import config_of, read
-from glofnd.encoders.clip import OpenCLIP
 from glofnd.encoders.model import Model
 from glofnd.encoders.resnet import ResNet10, ResNet18, ResNet50
+from glofnd.encoders.two_towers import OpenCLIP
 
 __all__ = ["ENCODERS", "Model", "OpenCLIP", "ResNet10", "ResNet18", "ResNet50", "build_model", "load_model"]
 

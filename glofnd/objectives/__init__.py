@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Inspection, Objective
 from glofnd.objectives.clip import CLIP
 from glofnd.objectives.dcl import DCL, HCL
 from glofnd.objectives.engine import Pairs, Rows
 from glofnd.objectives.fastclip import FastCLIPv1, FastCLIPv2, FastCLIPv3
+from glofnd.objectives.objective import Inspection, Objective
 from glofnd.objectives.sce import SCE
 from glofnd.objectives.siglip import SigLIP
 from glofnd.objectives.simclr import SimCLR

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import LearnedTemperature, Objective
 from glofnd.objectives.engine import Rows
+from glofnd.objectives.objective import LearnedTemperature, Objective
 from glofnd.objectives.simclr import cross_entropy
 from glofnd.parameters import checked
 

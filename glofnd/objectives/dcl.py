@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Temperature
 from glofnd.objectives.engine import Pairs, Rows
+from glofnd.objectives.objective import Temperature
 from glofnd.objectives.simclr import SimCLR, cross_entropy
 from glofnd.parameters import Range, checked
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors import Screening, Tile
-from glofnd.detectors.base import Scratch
+from glofnd.detectors.detector import Scratch
 from glofnd.state import SampleState
 
 __all__ = ["ClosedForm", "Formula", "Pairs", "Rows", "Side", "contrast", "contrast_both"]

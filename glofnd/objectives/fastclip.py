@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from glofnd.detectors import Detector
 from glofnd.objectives.averages import LOG_U, individual_temperatures, move_temperatures, moving_average
-from glofnd.objectives.base import LearnedTemperature, Objective, Rho, Temperature, TemperatureStep
 from glofnd.objectives.engine import Rows
+from glofnd.objectives.objective import LearnedTemperature, Objective, Rho, Temperature, TemperatureStep
 from glofnd.parameters import Range, checked
 
 __all__ = ["FastCLIPv1", "FastCLIPv2", "FastCLIPv3"]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Objective, Temperature
 from glofnd.objectives.engine import Pairs
+from glofnd.objectives.objective import Objective, Temperature
 from glofnd.objectives.simclr import cross_entropy
 from glofnd.parameters import Range, checked
 

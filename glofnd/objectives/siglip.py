@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import LearnedTemperature, Objective
 from glofnd.objectives.engine import Pairs
+from glofnd.objectives.objective import LearnedTemperature, Objective
 from glofnd.parameters import Range, checked
 
 __all__ = ["SigLIP"]

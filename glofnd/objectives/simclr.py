@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from glofnd.detectors import Detector
-from glofnd.objectives.base import Objective, Temperature
 from glofnd.objectives.engine import Pairs, Rows
+from glofnd.objectives.objective import Objective, Temperature
 from glofnd.parameters import checked
 
 __all__ = ["SimCLR", "cross_entropy"]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from glofnd.detectors import Detector
 from glofnd.objectives.averages import LOG_U, individual_temperatures, move_temperatures, moving_average, reported
-from glofnd.objectives.base import Gamma, Objective, Rho, Temperature, TemperatureStep
 from glofnd.objectives.engine import Rows
+from glofnd.objectives.objective import Gamma, Objective, Rho, Temperature, TemperatureStep
 from glofnd.parameters import Range, checked
 
 __all__ = ["ISogCLR", "SogCLR"]

@@ -12,8 +12,8 @@ from torch.nn.functional import batch_norm, mse_loss, relu
 
 from glofnd.detectors import Detector, KeepAll
 from glofnd.objectives.averages import reported
-from glofnd.objectives.base import Objective
 from glofnd.objectives.inputs import prepare
+from glofnd.objectives.objective import Objective
 from glofnd.parameters import Range, checked
 
 __all__ = ["BarlowTwins", "VICReg", "WithoutNegatives"]

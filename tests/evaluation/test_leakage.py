@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from evaluation.leakage import align, content_hash, fingerprints, look, near_duplicates
-from evaluation.pictures import Pictures
+from evaluation.split_pictures import Pictures
 from tests.evaluation.drawn_subject import Drawn
 
 

@@ -20,8 +20,8 @@ from workflow.report.answer import answer
 from workflow.report.dropped import discovery, found
 from workflow.report.every_number import every_number
 from workflow.report.parts import Section
-from workflow.report.provenance import limits, made
 from workflow.report.read import Results, read_results
+from workflow.report.reproducibility import limits, made
 from workflow.report.training import costs, training
 
 __all__ = ["SECTIONS", "render", "write_report"]

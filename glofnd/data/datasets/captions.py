@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from glofnd.data.dataset_options import OwnFolder, PictureOptions
 from glofnd.data.manifest import NO_LABEL
-from glofnd.data.options import OwnFolder, PictureOptions
 from glofnd.data.split import BadSampleError, Split
 from glofnd.parameters import Range
 

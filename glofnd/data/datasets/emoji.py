@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from glofnd.counter_random import permutation
-from glofnd.data.options import SmallOptions, SplitSeed
+from glofnd.data.dataset_options import SmallOptions, SplitSeed
 from glofnd.data.picture_files import encoded
 from glofnd.data.sources.npm import VENDORS
 from glofnd.data.split import Split

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from glofnd.data.class_names import read_class_folders, require_known
-from glofnd.data.options import Encoding, ImageSize, OwnFolder, PictureOptions, Samples, Shards
+from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Samples, Shards
 from glofnd.data.picture_files import SUFFIXES
 from glofnd.data.split import Split, drawn, printable, subset
 from glofnd.parameters import Range

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-from glofnd.data.options import SmallOptions
+from glofnd.data.dataset_options import SmallOptions
 from glofnd.data.picture_files import encoded
 from glofnd.data.sources.npm import Typeface, typefaces
 from glofnd.data.split import BadSampleError, BadSamples, Split

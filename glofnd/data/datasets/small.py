@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from glofnd.data.class_names import read_names
-from glofnd.data.options import ImageSize, Options, OwnCopy, Samples, Shards, SmallOptions, SplitSeed
+from glofnd.data.dataset_options import ImageSize, Options, OwnCopy, Samples, Shards, SmallOptions, SplitSeed
 from glofnd.data.picture_files import encoded
 from glofnd.data.split import Split, drawn, subset
 from glofnd.files import atomic_open

@@ -20,10 +20,10 @@ from typing import Annotated, Any
 import numpy as np
 
 from glofnd.data.class_names import number_of, read_names
+from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards
 from glofnd.data.datasets.captions import caption_field, checked_captions
 from glofnd.data.datasets.folder import foreign, tell_aside
 from glofnd.data.manifest import NO_LABEL
-from glofnd.data.options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards
 from glofnd.data.picture_files import squared
 from glofnd.data.split import BadSampleError, Split
 from glofnd.progress import progress

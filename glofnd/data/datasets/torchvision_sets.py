@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from glofnd.data.class_names import plain_name
-from glofnd.data.options import OwnFolder, PictureOptions, Samples, Shards
+from glofnd.data.dataset_options import OwnFolder, PictureOptions, Samples, Shards
 from glofnd.data.split import Split, drawn, subset
 from glofnd.parameters import Range
 

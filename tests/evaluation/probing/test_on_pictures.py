@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from evaluation.leakage import align
-from evaluation.pictures import Pictures
 from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
 from evaluation.probing.fine_tuning import FineTuningTask, _Tuner, fine_tune
 from evaluation.probing.linear_paper import LinearPaperTask, train_head
+from evaluation.split_pictures import Pictures
 from glofnd.counter_random import permutation
 from glofnd.encoders import load_model
 

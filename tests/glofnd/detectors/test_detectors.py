@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from glofnd import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle, SogCLR
 from glofnd.detectors import DETECTORS, Tile, build_detector
-from glofnd.detectors.base import Scratch
+from glofnd.detectors.detector import Scratch
 from tests.glofnd.objectives.common import SAMPLES, draw, make
 
 ALPHA = 0.3

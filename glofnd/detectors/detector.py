@@ -233,6 +233,10 @@ class Detector(nn.Module):
         """
         return None
 
+    def misfit(self) -> str | None:
+        """Why its options make no sense for so many samples, `option: why`; a config check asks before training."""
+        return nothing_above(getattr(self, "alpha", None), self.num_samples)
+
     def screen(self, batch: Batch) -> Screening | None:
         """Start work on a batch; None where nothing is to be done in this epoch."""
         learning, filtering = batch.epoch >= self.start_update, batch.epoch >= self.start_filter
@@ -243,3 +247,10 @@ class Detector(nn.Module):
     def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening | None:
         """The rule at work on a batch, or None where it has nothing to do."""
         raise NotImplementedError
+
+
+def nothing_above(alpha: float | None, samples: int) -> str | None:
+    """Why a share of so many samples cannot be told apart from none."""
+    if alpha is None or alpha * (samples - 1) >= 1:
+        return None
+    return f"alpha: {alpha:g} of {samples} samples is less than one; raise it"

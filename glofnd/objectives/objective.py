@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from glofnd.detectors import Batch, Detector, KeepAll, Tile
-from glofnd.detectors.base import Scratch
+from glofnd.detectors.detector import Scratch
 from glofnd.objectives.engine import ClosedForm, Side, contrast, contrast_both
 from glofnd.objectives.inputs import prepare
 from glofnd.parameters import Range
