@@ -125,8 +125,9 @@ def _training_data(config: Config, name: str) -> Iterator[str]:
     """What an experiment trains on, and whether its processes can share a batch of it."""
     experiment, where = config["experiments"][name], f"experiments.{name}"
     dataset, split, batch = experiment["dataset"], experiment["split"], experiment["training"]["batch_size"]
-    yield from _reference(config, where, dataset, {"split": split}, {"label": experiment["label"]})
     entry = dataset_of(config["datasets"], dataset) if dataset in config["datasets"] else None
+    labels = {"label": experiment["label"]} if entry is None or entry.labels else {}
+    yield from _reference(config, where, dataset, {"split": split}, labels)
     if entry is None:
         return
     if experiment["modality"] == "bimodal" and not entry.captions:
@@ -230,10 +231,6 @@ def _together(config: Config, unknown: set[str]) -> Iterator[str]:
     for one, other in combinations(places, 2):
         if places[one] == places[other] or (places["shards"] in places["results"].parents and other == "results"):
             yield f"paths.{other}: is, or lies inside, paths.{one}; each needs a folder of its own"
-    for dataset, split in (pair for pair in Grid(config).splits_read() if pair[0] in config["datasets"]):
-        number, size = config["datasets"][dataset]["shards"], config["datasets"][dataset].get(f"{split}_samples")
-        if size is not None and number > size:
-            yield f"datasets.{dataset}.shards: {number} is more than the {size} samples of {split}; ask for fewer"
 
 
 def _resources(config: Config) -> Iterator[str]:

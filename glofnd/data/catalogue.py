@@ -61,8 +61,8 @@ class Dataset:
 
     @property
     def label(self) -> str:
-        """The first label field."""
-        return self.labels[0]
+        """The first label field; of pictures without any, the name that one would have."""
+        return next(iter(self.labels), "label")
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -269,7 +269,7 @@ def configured(entry: Dataset, block: dict[str, Any]) -> Dataset:
         entry = replace(entry, source=None)
     if "label_from" in options:
         fields = {"label": values["label_from"], "caption": values["captions_from"]}
-        labels = tuple(name for name, source in fields.items() if source) or entry.labels
+        labels = tuple(name for name, source in fields.items() if source)
         entry = replace(entry, labels=labels, captions="caption" in labels)
     return entry
 
@@ -286,8 +286,6 @@ def problems(options: dict[str, Any]) -> Iterator[str]:
         text = options[key]
         if text and text not in members and not text.startswith("json."):
             yield f"{key}: must be {', '.join(members)} or json.KEY, not {text!r}"
-    if not (options["label_from"] or options["captions_from"]):
-        yield "label_from: is null as captions_from is; a sample needs a class or captions"
     for key in ("train", "test"):
         path = PurePosixPath(options[key])
         if path.is_absolute() or ".." in path.parts or not path.parts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from glofnd.data.picture_files import square_file
-from glofnd.data.split import BadSamples, Index, Split
+from glofnd.data.split import BadSamples, Index, Split, printable
 from glofnd.parameters import Range, parameters
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
 ]
 
 ImageSize = Annotated[int, Range(ge=8), "pictures are stored as squares of so many pixels a side"]
-Shards = Annotated[int, Range(ge=1), "number of tars (fewer where there are fewer samples); at least workers x ranks"]
+Shards = Annotated[int, Range(ge=1), "number of tars of each split; fewer where there are fewer samples"]
 SplitSeed = Annotated[int, Range(ge=0), "seed of drawn subsets and splits; has nothing to do with the seeds of runs"]
-Samples = Annotated[int | None, Range(ge=1), "size of a class-stratified subset of the split; null takes all"]
+Samples = Annotated[
+    int | None, Range(ge=1), "size of a class-stratified subset of the split, at least one a class; null takes all"
+]
 Encoding = Annotated[Literal["png", "jpg"], "how pictures are stored: png (lossless) or jpg (quality 95)"]
 BadSamplesPolicy = Annotated[
     Literal["fail", "skip"], "a sample that cannot be read makes sharding fail, or is left out and listed"
@@ -73,6 +75,16 @@ class PictureOptions(Options):
     def root(self) -> Path:
         """The folder `path`."""
         return Path(self.path or "")
+
+    def split(self, name: str) -> Split:
+        """One of the splits that the catalogue has; says which classes have no picture in it."""
+        found = super().split(name)
+        for field, names in found.classes.items():
+            there = set(found.labels[field])
+            if lacking := [printable(names[n]) for n in range(len(names)) if n not in there]:
+                named = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
+                print(f"{self.root}: {name} has no picture of {len(lacking)} of {len(names)} classes: {named}")
+        return found
 
     def bad(self) -> BadSamples:
         """What happens to bad samples."""

@@ -112,15 +112,19 @@ def stratified(labels: npt.ArrayLike, size: int, seed: int, leave: int = 0) -> I
     """Indices of a class-stratified subset, ascending.
 
     Each class gets its share of `size` rounded down; the remaining places go to the largest remainders, ties to the
-    lower class. No class loses all its samples where there is a place for each. Within a class the choice is a seeded
-    permutation. Of each class `leave` samples are never taken; too few others raise `ValueError`.
+    lower class. No class loses all its samples; a smaller subset than that raises `ValueError`. Within a class the
+    choice is a seeded permutation. Of each class `leave` samples are never taken: then those with more than these have
+    a sample in the subset, where there is a place for each. Too few others raise `ValueError`.
     """
     values = np.asarray(labels, np.int64)
     classes, counts = np.unique(values, return_counts=True)
     most = np.maximum(counts - leave, 0)
     if size > most.sum():
-        raise ValueError(f"a subset of {size} samples was asked for, but there are only {most.sum()}")
-    least = np.minimum(most, 1) if size >= len(classes) else np.zeros_like(most)
+        besides = f" besides {leave} of each class" if leave else ""
+        raise ValueError(f"a subset of {size} samples was asked for, but there are only {most.sum()}{besides}")
+    if size < len(classes) and not leave:
+        raise ValueError(f"a subset of {size} samples loses some of the {len(classes)} classes; ask for more")
+    least = np.minimum(most, 1) if size >= np.count_nonzero(most) else np.zeros_like(most)
     quota = counts * size / len(values)
     take = np.clip(np.floor(quota).astype(int), least, most)
     while (missing := size - take.sum()) != 0:

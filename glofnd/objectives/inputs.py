@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from glofnd.ranks import Ranks
 
-__all__ = ["Inputs", "prepare"]
+__all__ = ["Index", "Inputs", "prepare"]
+
+Index = Tensor | Sequence[int]
 
 # Norms below this count as this.
 SMALLEST_NORM = 1e-12
@@ -39,13 +42,15 @@ class Inputs:
 
 
 def prepare(
-    z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None, num_samples: int, ranks: Ranks | None
+    z1: Tensor, z2: Tensor, index: Index, labels: Index | None, num_samples: int, ranks: Ranks | None
 ) -> Inputs:
     """The batch, after everything has been found in order, on all ranks; raises `ValueError` saying what is not."""
     problem: ValueError | None = None
     try:
-        _check_shapes(z1, z2, index, labels)
-        low, high = (int(bound) for bound in torch.aminmax(index))
+        samples = _numbers("index", index)
+        truth = None if labels is None else _numbers("labels", labels).to(z1.device)
+        _check_shapes(z1, z2, samples, truth)
+        low, high = (int(bound) for bound in torch.aminmax(samples))
         if low < 0 or high >= num_samples:
             wrong = low if low < 0 else high
             raise ValueError(f"sample index {wrong} is out of range: num_samples is {num_samples}")
@@ -58,7 +63,7 @@ def prepare(
                 if not bool(length.isfinite().all()):
                     row = int((~length.isfinite()).nonzero()[0, 0])
                     raise ValueError(
-                        f"{name} is not finite, or too large, for sample {int(index[row])}; no state was changed"
+                        f"{name} is not finite, or too large, for sample {int(samples[row])}; no state was changed"
                     )
     except ValueError as error:
         problem = error
@@ -67,8 +72,17 @@ def prepare(
     if problem is not None:
         raise problem
     norm.clamp_(min=SMALLEST_NORM)
-    labels = None if labels is None else labels.to(z1.device)
-    return Inputs(unit.div_(norm), norm, index.long().to(z1.device), labels)
+    return Inputs(unit.div_(norm), norm, samples.long().to(z1.device), truth)
+
+
+def _numbers(name: str, values: Index) -> Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} must be whole numbers ({error}); let the data set yield each sample's number beside it, as "
+            "`return *dataset[i], i`; file names are numbered by `{name: i for i, name in enumerate(sorted(names))}`"
+        ) from error
 
 
 def _check_shapes(z1: Tensor, z2: Tensor, index: Tensor, labels: Tensor | None) -> None:

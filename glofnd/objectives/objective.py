@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from torch import distributed as dist
 from glofnd.detectors import Batch, Detector, KeepAll, Tile
 from glofnd.detectors.detector import Scratch
 from glofnd.objectives.engine import ClosedForm, Side, contrast, contrast_both
-from glofnd.objectives.inputs import prepare
+from glofnd.objectives.inputs import Index, prepare
 from glofnd.parameters import Range
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
@@ -29,8 +28,6 @@ LearnedTemperature = Annotated[float, Range(ge=0.01, le=1), "initial temperature
 Gamma = Annotated[float, Range(gt=0, le=1), "weight of a batch's estimate in the moving average u"]
 Rho = Annotated[float, Range(ge=0), "pull of the learned temperatures towards small values"]
 TemperatureStep = Annotated[float, Range(gt=0), "step size of the learned temperatures"]
-
-Index = Tensor | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -178,9 +175,9 @@ class Objective(nn.Module):
         if not epoch >= 0:
             raise ValueError(f"epoch counts from 0, got {epoch}")
         with torch.autocast(z1.device.type, enabled=False):
-            return self._loss(z1, z2, torch.as_tensor(index), epoch, labels) + self.regulariser()
+            return self._loss(z1, z2, index, epoch, labels) + self.regulariser()
 
-    def _loss(self, z1: Tensor, z2: Tensor, index: Tensor, epoch: int, labels: Tensor | None) -> Tensor:
+    def _loss(self, z1: Tensor, z2: Tensor, index: Index, epoch: int, labels: Tensor | None) -> Tensor:
         """The loss without the regulariser; arguments as in `forward`."""
         shared = self.shared()
         loss: Tensor = ClosedForm.apply(
@@ -237,7 +234,7 @@ class Objective(nn.Module):
         """
         found = {}
         with torch.autocast(z1.device.type, enabled=False):
-            inputs = prepare(z1, z2, torch.as_tensor(index), labels, self.num_samples, None)
+            inputs = prepare(z1, z2, index, labels, self.num_samples, None)
             index = inputs.index
             for name, (anchors, candidates) in self._parts(inputs.unit).items():
                 detector = self._detector(name)
@@ -290,7 +287,7 @@ class Objective(nn.Module):
 
     def _compute(
         self,
-        index: Tensor,
+        index: Index,
         epoch: int,
         labels: Tensor | None,
         names: list[str],

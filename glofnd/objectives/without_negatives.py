@@ -12,7 +12,7 @@ from torch.nn.functional import batch_norm, mse_loss, relu
 
 from glofnd.detectors import Detector, KeepAll
 from glofnd.objectives.averages import reported
-from glofnd.objectives.inputs import prepare
+from glofnd.objectives.inputs import Index, prepare
 from glofnd.objectives.objective import Objective
 from glofnd.parameters import Range, checked
 
@@ -40,7 +40,7 @@ class WithoutNegatives(Objective):
         """The loss of a whole batch, a scalar, from the embeddings [B, D] of both views, B > 1."""
         raise NotImplementedError
 
-    def _loss(self, z1: Tensor, z2: Tensor, index: Tensor, epoch: int, labels: Tensor | None) -> Tensor:
+    def _loss(self, z1: Tensor, z2: Tensor, index: Index, epoch: int, labels: Tensor | None) -> Tensor:
         with torch.no_grad():
             dtype = prepare(z1, z2, index, labels, self.num_samples, self.ranks).unit.dtype
         first, second = (self._gathered(z.to(dtype)) for z in (z1, z2))

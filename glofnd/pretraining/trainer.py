@@ -118,7 +118,9 @@ class Trainer:
             cache_bytes=_CACHE_BYTES // processes.local_size,
             verify=processes.local_rank == 0,
         )
-        if config["label"] not in self.stream.manifest.labels:
+        # Data without labels have no truth, so nothing is recorded that needs it.
+        self.labelled = bool(self.stream.manifest.labels)
+        if self.labelled and config["label"] not in self.stream.manifest.labels:
             known = ", ".join(sorted(self.stream.manifest.labels))
             raise ValueError(f"label: the shards have no field {config['label']!r}; choose from {known}")
         self.model = build_model(config).to(self.device).train()
@@ -154,7 +156,8 @@ class Trainer:
             batch = batch.pin_memory()
         first, second = embed_pair(self.network, self.views, batch, self.epoch, options.precision)
         index = batch.index.to(self.device, non_blocking=True)
-        labels = batch.labels[self.config["label"]].to(self.device, non_blocking=True)
+        label = self.config["label"]
+        labels = batch.labels[label].to(self.device, non_blocking=True) if self.labelled else None
         loss = self.objective(first, second, index, epoch=self.epoch, labels=labels)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -165,7 +168,7 @@ class Trainer:
         self.optimiser.step()
         self.objective.after_step()
         filtering = self.epoch >= self.config["detector"].get("start_filter", math.inf)
-        if filtering and self.batch % options.inspect_every == 0:
+        if filtering and labels is not None and self.batch % options.inspect_every == 0:
             whole = [self.processes.gather(part.detach()) for part in (first, second, index, labels)]
             seen = self.objective.inspect(*whole[:3], labels=whole[3], epoch=self.epoch)
             self.record.add_inspection(seen, whole[3])
@@ -178,7 +181,7 @@ class Trainer:
         samples = self.stream.batches_per_epoch * self.options.batch_size
         lr = self.optimiser.param_groups[0]["lr"]
         entry = self.record.close(self.epoch, lr, samples, thresholds)
-        if self.processes.rank == 0:
+        if self.processes.rank == 0 and self.labelled:
             entry["knn"] = neighbour_accuracy(self.model, self._few, self.config["label"], self.views.size)
         self.history.append(entry)
         self.epoch, self.batch, self.record = self.epoch + 1, 0, EpochRecord()

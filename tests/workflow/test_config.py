@@ -90,7 +90,6 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
         ("paths/results", "out{run}", "paths.results", "braces"),
         ("datasets/fashion", {}, "datasets.fashion", "'fashion-mnist'"),
         ("datasets/digits", {"image_sise": 32}, "datasets.digits.image_sise", "'image_size'"),
-        ("datasets/digits", {"shards": 2000}, "datasets.digits.shards", "fewer"),
         ("datasets/fashion-mnist/train_samples", 100, f"{FASHION}/training/batch_size", "100 samples"),
         ("datasets/own", {"dataset": "folder"}, "datasets.own.path", "missing"),
         ("datasets/own", {"dataset": "folder", "path": "no/where"}, "datasets.own.path", "no/where"),

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
-
 from glofnd.data.class_names import read_class_folders, require_known
 from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Samples, Shards
 from glofnd.data.picture_files import SUFFIXES
@@ -19,16 +17,19 @@ __all__ = ["IMAGENET100", "Folder", "ImageNet100", "foreign", "tell_aside"]
 IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
 
 
+_FOREIGN = {"__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+
+
 def foreign(name: str) -> bool:
-    """Whether a file or folder belongs to no data set: hidden, or a program's own (`.ipynb_checkpoints`, `@eaDir`)."""
-    return name.startswith((".", "@")) or name in {"__MACOSX", "lost+found", "$RECYCLE.BIN"}
+    """Whether a file or folder belongs to no data set: hidden (`._x.png`), or a program's own (`@eaDir`)."""
+    return name.startswith(".") or name in _FOREIGN
 
 
 def tell_aside(where: object, aside: list[str]) -> None:
     """Say what was left aside."""
     if aside:
         named = ", ".join(printable(name) for name in aside[:3])
-        print(f"{where}: {len(aside)} hidden or foreign files left aside: {named}{', ...' if len(aside) > 3 else ''}")
+        print(f"{where}: left aside as no samples: {len(aside)} ({named}{', ...' if len(aside) > 3 else ''})")
 
 
 def _class_folders(root: Path) -> dict[str, str]:
@@ -44,14 +45,15 @@ def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[str], list[int]
     """Paths and classes in ImageFolder's order; of a flat folder the pictures in it."""
     from torchvision.datasets.folder import make_dataset
 
-    aside: list[str] = []
+    beside = sorted(root.iterdir())
+    aside = [entry.name for entry in beside if (foreign(entry.name) if entry.is_dir() else classes)]
 
     def wanted(path: str) -> bool:
         place = Path(path).relative_to(root)
-        if any(foreign(part) for part in place.parts):
+        if any(foreign(part) for part in place.parts) or not path.lower().endswith(SUFFIXES):
             aside.append(str(place))
             return False
-        return path.lower().endswith(SUFFIXES)
+        return True
 
     if classes:
         numbers = {name: number for number, name in enumerate(classes)}
@@ -90,8 +92,9 @@ class Folder(PictureOptions):
         """The classes of the list, else of the training folder where there is one, so that all splits agree."""
         listed, trained = self.class_list or self.usual_classes, self.root / self.train
         if listed is not None:
-            classes = read_class_folders(Path(listed))
-            require_known(classes, _class_folders(root), root)
+            there = _class_folders(root)
+            classes = read_class_folders(Path(listed), there)
+            require_known(classes, there, root)
             return classes
         classes = _class_folders(trained if trained.is_dir() else root)
         require_known(_class_folders(root), classes, trained)
@@ -109,10 +112,6 @@ class Folder(PictureOptions):
             index = drawn(labels, name, self.train_samples, size, self.split_seed)
         else:
             index = subset(labels, self.train_samples if name == "train" else self.test_samples, self.split_seed)
-        without = np.setdiff1d(np.arange(len(classes)), np.asarray(labels)[index])
-        if len(without):
-            names = ", ".join(list(classes.values())[number] for number in without[:3])
-            print(f"{root}: {name} has no picture of {len(without)} of {len(classes)} classes: {names}")
         if not classes:
             return self.chosen(paths, {}, {}, index)
         return self.chosen(paths, {"label": list(classes.values())}, {"label": labels}, index)

@@ -10,7 +10,7 @@ import json
 import re
 import tarfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -19,18 +19,18 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from glofnd.data.class_names import number_of, read_names
+from glofnd.data.class_names import read_names, reader_of_labels
 from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards
 from glofnd.data.datasets.captions import caption_field, checked_captions
 from glofnd.data.datasets.folder import foreign, tell_aside
 from glofnd.data.manifest import NO_LABEL
-from glofnd.data.picture_files import squared
+from glofnd.data.picture_files import SUFFIXES, squared
 from glofnd.data.split import BadSampleError, Split
 from glofnd.progress import progress
 
 __all__ = ["CC3M", "PICTURES", "Sample", "WebDataset", "samples_of"]
 
-PICTURES = ("jpg", "jpeg", "png", "webp")
+PICTURES = tuple(suffix[1:] for suffix in SUFFIXES)
 # webdataset's rule: the key ends at the first dot of the base name.
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
 _META = re.compile(r"__[^/]*__($|/)")
@@ -87,7 +87,7 @@ def samples_of(path: Path, wanted: Sequence[str], aside: list[str]) -> Iterator[
             seen.add(key)
             yield sample
     if not seen:
-        raise ValueError(f"{path}: has no samples; get it again, or remove it")
+        raise ValueError(f"{path}: has no samples{f', but {aside[-1]!r}' if aside else ''}; get it again, or remove it")
 
 
 def _members(path: Path, aside: list[str]) -> Iterator[tuple[str, str, int, int]]:
@@ -99,9 +99,9 @@ def _members(path: Path, aside: list[str]) -> Iterator[tuple[str, str, int, int]
         with tarfile.open(path, mode="r:") as archive:
             for member in archive:
                 name = member.name
-                if not member.isreg() or ("/" not in name and _META.match(name)):
+                if member.isdir() or ("/" not in name and _META.match(name)):
                     continue
-                match = _MEMBER.match(name)
+                match = _MEMBER.match(name) if member.isreg() else None
                 if not match or any(foreign(part) for part in name.split("/") if part != "."):
                     aside.append(name)
                 else:
@@ -127,25 +127,24 @@ def _value(sample: Sample, source: str) -> Any:
     """What `source` (`txt`, `cls`, `json.KEY` or `json.KEY.KEY`) names of a sample."""
     extension, _, keys = source.partition(".")
     try:
-        text = sample.texts[extension].decode()
         if not keys:
-            return text
-        value = json.loads(text)
+            return sample.texts[extension].decode("utf-8-sig")
+        value = json.loads(sample.texts[extension])
         if keys in value:
             return value[keys]
         for key in keys.split("."):
-            value = value[key]
+            value = value[int(key) if isinstance(value, list) else key]
         return value
     except KeyError as error:
         raise BadSampleError(sample.where, f"has no {source} ({error})") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, IndexError, RecursionError) as error:
         raise BadSampleError(sample.where, f"its .{extension} cannot be read ({error})") from error
 
 
-def _label(sample: Sample, source: str, names: list[str]) -> int:
+def _label(sample: Sample, source: str, number_of: Callable[[object], int]) -> int:
     value = _value(sample, source)
     try:
-        return number_of(names, value)
+        return number_of(value)
     except ValueError as error:
         raise BadSampleError(sample.where, f"{source}: {error}") from error
 
@@ -179,22 +178,25 @@ class WebDataset(PictureOptions):
 
     def _split(self, name: str) -> Split:
         pattern = self.train if name == "train" else self.test
-        tars = sorted(path for path in self.root.glob(pattern) if path.is_file() and not foreign(path.name))
+        found = sorted(path.relative_to(self.root) for path in self.root.glob(pattern) if path.is_file())
+        aside = [str(path) for path in found if any(map(foreign, path.parts))]
+        tars = [self.root / path for path in found if not any(map(foreign, path.parts))]
         if not tars:
             raise ValueError(f"{self.root}: no file matches {pattern!r}; set `path` and `{name}` of the data set")
         listed = Path(self.class_list) if self.class_list else self.root / "classnames.txt"
         if self.label_from and not listed.is_file():
             raise ValueError(f"{listed}: missing; write a class name a line, in the order of the numbers")
         names, bad = read_names(listed) if self.label_from else [], self.bad()
+        number_of = reader_of_labels(names)
         wanted = sorted({source.partition(".")[0] for source in (self.label_from, self.captions_from) if source})
-        pictures, labels, captions, aside = array("q"), list[int](), list[list[str]](), list[str]()
+        pictures, labels, captions = array("q"), list[int](), list[list[str]]()
         for number, path in enumerate(progress(tars, len(tars), f"reading {name}", "tars")):
             for sample in samples_of(path, wanted, aside):
                 label, lines = NO_LABEL, list[str]()
                 try:
                     if sample.problem is not None:
                         raise sample.problem
-                    label = _label(sample, self.label_from, names) if self.label_from else NO_LABEL
+                    label = _label(sample, self.label_from, number_of) if self.label_from else NO_LABEL
                     lines = _captions(sample, self.captions_from) if self.captions_from else []
                 except BadSampleError as problem:
                     bad.meet(len(labels), problem)

@@ -41,7 +41,11 @@ class TorchvisionSet(PictureOptions):
     def root(self) -> Path:
         """torchvision's root, where `path` is that or the data set's folder in it."""
         path = super().root
-        return next((root for root in (path, *path.parents[:2]) if (root / self.folder).is_dir()), path)
+        folders = ((root, root / self.folder) for root in (path, *path.absolute().parents[:2]))
+        inside = (
+            root for root, folder in folders if folder.is_dir() and folder.absolute().is_relative_to(path.absolute())
+        )
+        return next(inside, path)
 
     def _theirs(self, *arguments: Any, **options: Any) -> Any:
         """An object of torchvision's class; raises `ValueError` where it cannot read its lists."""

@@ -53,9 +53,10 @@ def test_hidden_and_foreign_files_are_no_samples_but_named(tree, capsys):
         *("train/@eaDir/0.jpg", "train/__MACOSX/ant/0.jpg"),
     ):
         photo(tree / place, 255)
+    (tree / "train" / "ant" / "0.jpg").rename(tree / "train" / "ant" / "@home.jpg")
     split = Folder(str(tree)).split("train")
     assert len(split) == 9 and split.classes["label"] == ["ant", "bee", "cat"]
-    assert "2 hidden or foreign files left aside: ant/.ipynb_checkpoints/0-checkpoint.jpg" in capsys.readouterr().out
+    assert "left aside as no samples: 5 (.ipynb_checkpoints, @eaDir, __MACOSX, ...)" in capsys.readouterr().out
 
 
 def test_a_class_list_names_whole_folders(tree):
@@ -72,6 +73,12 @@ def test_a_class_list_names_whole_folders(tree):
     split = Folder(str(tree), class_list=str(tree / "list.txt")).split("train")
     assert split.classes["label"] == ["sea lion", "American robin", "the ant"]
     assert [split.labels["label"][k] for k, path in enumerate(split.payloads) if "sea lion" in path] == [0] * 3
+    for name in ("sea lion", "n01558993"):
+        (tree / "train" / name).rename(tree / "train" / f"n01558993 {name}")
+    (tree / "list.txt").write_text("n01558993 sea lion\nn01558993 n01558993\n")
+    split = Folder(str(tree), class_list=str(tree / "list.txt")).split("train")
+    assert split.classes["label"] == ["n01558993 sea lion", "n01558993 n01558993"]
+    (tree / "train" / "n01558993 sea lion").rename(tree / "train" / "sea lion")
     (tree / "list.txt").write_text("sea lions\nant\n")
     with pytest.raises(ValueError, match="has no class 'sea lions'; did you mean 'sea lion'"):
         Folder(str(tree), class_list=str(tree / "list.txt")).split("train")

@@ -83,10 +83,6 @@ def test_an_own_copy_needs_no_source_and_label_fields_are_chosen():
             "label_from: must be cls, txt or",
         ),
         (
-            {"label_from": None, "captions_from": None, "train": "a", "test": "b"},
-            "label_from: is null as",
-        ),
-        (
             {"label_from": None, "captions_from": "txt", "train": "../*.tar", "test": "b"},
             "train: '../[*].tar' is no pattern of files",
         ),

@@ -16,8 +16,9 @@ def test_stratified_subsets_keep_shares_and_are_seeded():
     assert (np.diff(chosen) > 0).all()
     assert (chosen == stratified(labels, 33, seed=1)).all()
     assert not np.array_equal(chosen, stratified(labels, 33, seed=2))
-    with pytest.raises(ValueError, match="161 samples was asked for"):
-        stratified(labels, 161, seed=0)
+    for size, message in ((161, "161 samples was asked for"), (2, "loses some of the 3 classes")):
+        with pytest.raises(ValueError, match=message):
+            stratified(labels, size, seed=0)
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -31,6 +32,8 @@ def test_no_class_is_lost_by_a_subset_or_a_drawn_test_set(counts, share, seed):
     parts = [drawn(labels, split, None, test, seed) for split in ("train", "test")]
     assert sorted(np.concatenate(parts)) == list(range(len(labels))) and len(parts[1]) == test
     assert set(labels[parts[0]]) == set(labels)
+    several = {label for label, count in enumerate(counts) if count > 1}
+    assert test < len(several) or set(labels[parts[1]]) == several
 
 
 def test_labels_name_classes():

@@ -22,7 +22,7 @@ def tar(path, members):
     return path
 
 
-KEYS = st.sampled_from(["a", "b", "x/a", "./c", "v1.0/d", "deep/er/e", "Ünïcode", "with space"])
+KEYS = st.sampled_from(["a", "b", "x/a", "./c", "v1.0/d", "deep/er/e", "Ünïcode", "with space", "._a", "@b"])
 EXTENSIONS = st.sampled_from(["png", "PNG", "jpg", "cls", "txt", "json", "seg.png", "npy"])
 
 
@@ -67,8 +67,11 @@ def built(root, content, names=("zero", "one", "two"), split="train", **options)
 
 
 def test_pictures_classes_and_captions_belong_together(tmp_path):
-    meta = {"json": lambda n: json.dumps({"a": {"kind": "one"}, "b.c": ["x", f"y {n}"]}), "txt": lambda n: f"t {n}\nu"}
-    split = built(tmp_path, members(**meta), label_from="json.a.kind", captions_from="txt")
+    meta = {
+        "json": lambda n: "\ufeff" + json.dumps({"a": [{"kind": "one"}], "b.c": ["x", f"y {n}"]}),
+        "txt": lambda n: f"t {n}\r\nu",
+    }
+    split = built(tmp_path, members(**meta), label_from="json.a.0.kind", captions_from="txt")
     assert split.labels["label"] == [1] * 6 and split.captions[3] == ["t 3", "u"]
     assert [shown(split, n) for n in range(6)] == [10 * n for n in range(6)]
     dotted = WebDataset(str(tmp_path), label_from=None, captions_from="json.b.c").split("train")
@@ -82,7 +85,9 @@ def test_pictures_classes_and_captions_belong_together(tmp_path):
         (("zero", "one", "two"), "1.0", 1),
         (("zero", "one_two", "three"), "one two", 1),
         (("2012", "2013", "2014"), "2013", 1),
-        (("1", "2", "0"), "1", "'1' is one class by its name and another by its number"),
+        (("1", "2", "0"), "1", r"'1' may be class 0 \('1'\) or 1 \('2'\)"),
+        (("1.0", "2.0", "3.0"), "1", r"'1' may be class 0 \('1.0'\) or 1 \('2.0'\)"),
+        (("7", "8"), "07.0", 0),
         (("a", "b"), "2", "'2' is neither one of the 2 classes nor its number"),
         (("a", "b"), "1.5", "'1.5' is neither"),
     ],
@@ -99,9 +104,12 @@ def test_a_class_is_its_name_or_else_its_number(tmp_path, names, value, found):
 def test_what_is_no_sample_is_left_aside_and_named(tmp_path, capsys):
     content = members(4, cls=lambda n: "1")
     content[3:3] = [("README", b"x"), ("._s001.png", b"x"), ("__MACOSX/._s.png", b"x"), (".DS_Store", b"x")]
+    tar(tmp_path / "train" / "._0.tar", [])
     split = built(tmp_path, [("README.md", b"x"), *content, ("index.csv", b"")])
     assert len(split) == 4 and [shown(split, n) for n in range(4)] == [0, 10, 20, 30]
-    assert "6 hidden or foreign files left aside: README, README, ._s001.png, ..." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "left aside as no samples: 7 (train/._0.tar, README, README, ...)" in said
+    assert "train has no picture of 2 of 3 classes: zero, two" in said
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,7 @@ Z, NAN = torch.ones(3, 4), torch.ones(3, 4).index_fill(0, torch.tensor(1), math.
         ((Z, 1e25 * Z, [3, 4, 2]), "z2 is not finite, or too large, for sample 3"),
         ((Z, torch.ones(2, 4), [0, 1, 2]), r"z1 and z2 must both be \[B, D\]"),
         ((Z, Z, [0, 1]), "index must hold 3 integers"),
+        ((Z, Z, ("ant/0.png", "ant/1.png", "bee/0.png")), "index must be whole numbers .*; file names are numbered by"),
         ((Z, Z, [0.0, 1.0, 2.0]), "index must hold 3 integers"),
         ((Z.long(), Z.long(), [0, 1, 2]), "must be floating point"),
         ((torch.ones(0, 4), torch.ones(0, 4), []), "not empty"),

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from glofnd.data import shard
 from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import parameters
 from glofnd.pretraining import TrainingOptions, objective_from, pretrain
@@ -102,6 +104,27 @@ def test_refused(shards, tmp_path, options, message):
         pytest.skip("a GPU is visible")
     with pytest.raises(ValueError, match=message):
         pretrain(make_config(encoder="resnet10", **options), shards, tmp_path)
+
+
+def test_pictures_without_labels_are_trained_on(tmp_path, no_git):
+    for seed in (1, 2):
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)).save(
+            tmp_path / f"{seed}.png"
+        )
+    shard(
+        {"dataset": "folder", "path": str(tmp_path), "train": ".", "image_size": 16},
+        "own",
+        "train",
+        None,
+        tmp_path / "s",
+    )
+    config = make_config(detector="glofnd", start_update=0, start_filter=0, training={"batch_size": 2})
+    run(config, tmp_path / "s", tmp_path / "out")
+    epochs = json.loads((tmp_path / "out" / "history.json").read_text())["epochs"]
+    assert len(epochs) == 3 and not {"detection", "knn"} & epochs[2].keys() and epochs[2]["threshold"]
+    config = make_config(detector="oracle", training={"batch_size": 2})
+    with pytest.raises(ValueError, match="the oracle needs labels"):
+        run(config, tmp_path / "s", tmp_path / "other")
 
 
 def test_unknown_label(shards, tmp_path):
