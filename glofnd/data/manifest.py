@@ -7,8 +7,10 @@ changed, cut or written by something else is refused as a whole. Its keys are th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,19 +19,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glofnd.files import sha256
+from glofnd.files import atomic_open, sha256
+from glofnd.progress import progress
 
 __all__ = [
-    *("CHECKSUM", "CHECKSUM_END", "FORMAT", "NO_LABEL"),
+    *("AGAIN", "CHECKSUM", "CHECKSUM_END", "FORMAT", "NO_LABEL"),
     *("Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards"),
 ]
 
-FORMAT = 1
+FORMAT = 2
 CHECKSUM, CHECKSUM_END = b',\n "checksum": "', b'"}\n'
 """Before and behind the SHA-256 of the text above it, at the end of a manifest."""
 NO_LABEL = -1
 """Stands where a sample is left out."""
-_AGAIN = "make the shards again: delete their folder and run the workflow, or `python -m glofnd.data shard`"
+AGAIN = "make the shards again: delete their folder and run the workflow, or `python -m glofnd.data shard`"
 Index = npt.NDArray[np.int64]
 
 
@@ -41,8 +44,8 @@ class ManifestError(ValueError):
 class Shard:
     """One tar of `samples` samples.
 
-    `offsets` int64 `[indices, 2 or 4]`: offset and size of the picture, then of the captions, of each index from
-    `first_index` on; zeros where the sample is left out.
+    `offsets` int64 `[indices, 3 or 6]`: offset, size and CRC-32 of the picture, then of the captions, of each index
+    from `first_index` on; zeros where the sample is left out.
     """
 
     path: Path
@@ -103,12 +106,12 @@ def read_manifest(folder: Path) -> Manifest:
     data = path.read_bytes()
     end = max(data.rfind(CHECKSUM), 0)
     if data[end:] != CHECKSUM + hashlib.sha256(memoryview(data)[:end]).hexdigest().encode() + CHECKSUM_END:
-        raise ManifestError(f"{path}: no whole manifest, or changed since it was written; {_AGAIN}")
+        raise ManifestError(f"{path}: no whole manifest, or changed since it was written; {AGAIN}")
     content = json.loads(data)
     if (found := content.pop("format")) != FORMAT:
-        raise ManifestError(f"{path}: format is {found!r}, this program reads {FORMAT}")
+        raise ManifestError(f"{path}: format is {found!r}, this program reads {FORMAT}; {AGAIN}")
     del content["checksum"], content["false_negatives"]
-    shards, columns = content.pop("shards"), 4 if content["captions"] else 2
+    shards, columns = content.pop("shards"), 6 if content["captions"] else 3
     for shard in shards:
         shard["path"] = folder / shard.pop("file")
         shard["offsets"] = np.array(shard["offsets"], np.int64).reshape(-1, columns)
@@ -116,12 +119,38 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(path, labels=labels, shards=[Shard(**shard) for shard in shards], **{"skipped": [], **content})
 
 
+def _stamps(folder: Path) -> tuple[Path, Path]:
+    """Where it is noted that shards were verified: beside them, else, where they are read-only, in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glofnd" / "verified"
+    return folder / ".verified", cache / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
+
+
 def verify_shards(manifest: Manifest) -> None:
-    """Check every shard's size and SHA-256; `ManifestError` names the first that is missing, truncated or changed."""
+    """Check every shard's size and SHA-256; `ManifestError` names the first that is missing, truncated or changed.
+
+    Checksums are compared once per copy: a stamp holds what identifies the very files that were read. What rots
+    afterwards without a trace in their times is found by the CRC-32 of each picture as it is read.
+    """
+    identity = hashlib.sha256()
     for shard in manifest.shards:
         if not shard.path.is_file():
-            raise ManifestError(f"{shard.path}: missing; {_AGAIN}")
-        if (size := shard.path.stat().st_size) != shard.bytes:
-            raise ManifestError(f"{shard.path}: {size} bytes instead of {shard.bytes} (truncated?); {_AGAIN}")
+            raise ManifestError(f"{shard.path}: missing; {AGAIN}")
+        stat = shard.path.stat()
+        if stat.st_size != shard.bytes:
+            raise ManifestError(f"{shard.path}: {stat.st_size} bytes instead of {shard.bytes} (truncated?); {AGAIN}")
+        # Copying keeps names, and can keep mtimes, but never inodes and ctimes.
+        identity.update(
+            f"{shard.path.name} {shard.sha256} {stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode()
+        )
+    stamp, stamps = identity.hexdigest(), _stamps(manifest.path.parent)
+    for path in stamps:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if path.read_text() == stamp:
+                return
+    for shard in progress(manifest.shards, len(manifest.shards), f"checksums of {manifest.path.parent}", "shards"):
         if sha256(shard.path) != shard.sha256:
-            raise ManifestError(f"{shard.path}: SHA-256 differs from the manifest's; {_AGAIN}")
+            raise ManifestError(f"{shard.path}: SHA-256 differs from the manifest's; {AGAIN}")
+    for path in stamps:
+        with contextlib.suppress(OSError), atomic_open(path, "w") as handle:
+            handle.write(stamp)
+            break

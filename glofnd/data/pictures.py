@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from glofnd.data.manifest import Manifest, ManifestError
+from glofnd.data.manifest import AGAIN, Manifest, ManifestError
 from glofnd.data.picture_files import opened
 from glofnd.progress import progress
 
@@ -25,7 +26,7 @@ Pictures = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64]
 
 # Columns of a shard's offsets.
-_PICTURE, _CAPTION = 0, 2
+_PICTURE, _CAPTION = 0, 3
 
 
 class PictureReader:
@@ -83,9 +84,7 @@ class PictureReader:
                     picture = np.asarray(image if image.mode == mode else image.convert(mode))
                 images[row] = picture if mode == "L" else picture.transpose(2, 0, 1)
             except (OSError, ValueError, SyntaxError) as error:
-                message = (
-                    f"{where}: no picture of {self._shape[1]} x {self._shape[2]} ({error}); write the shards again"
-                )
+                message = f"{where}: no picture of {self._shape[1]} x {self._shape[2]} ({error}); {AGAIN}"
                 raise ManifestError(message) from error
         return images
 
@@ -97,10 +96,10 @@ class PictureReader:
             with shard.path.open("rb") as handle:
                 for row in np.flatnonzero(shard_of == number):
                     where = f"{shard.path}: sample {index[row]:09d}"
-                    offset, size = shard.offsets[index[row] - shard.first_index, column : column + 2].tolist()
+                    offset, size, crc = shard.offsets[index[row] - shard.first_index, column : column + 3].tolist()
                     data = os.pread(handle.fileno(), size, offset)
-                    if len(data) != size:
-                        raise ManifestError(f"{where}: the file ends early (truncated?); write the shards again")
+                    if zlib.crc32(data) != crc:
+                        raise ManifestError(f"{where}: damaged, or the file ends early (truncated?); {AGAIN}")
                     yield int(row), data, where
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -62,7 +63,7 @@ def _pictures(split: Split, processes: int) -> Iterator[bytes | None]:
 
 def _write_shard(path: Path, split: Split, pictures: Iterator[bytes | None], indices: range) -> dict[str, Any]:
     """Write samples; returns what the manifest says of them."""
-    samples = 0
+    samples, crc = 0, dict[str, int]()
     with (
         atomic_open(path) as handle,
         webdataset.TarWriter(handle, encoder=False, mtime=0, user="glofnd", group="glofnd") as tar,
@@ -75,9 +76,10 @@ def _write_shard(path: Path, split: Split, pictures: Iterator[bytes | None], ind
             if split.captions is not None:
                 members["txt"] = "\n".join(split.captions[index]).encode()
             tar.write({"__key__": f"{index:09d}", **members})
+            crc |= {f"{index:09d}.{extension}": zlib.crc32(data) for extension, data in members.items()}
             samples += 1
     with tarfile.open(path) as written:
-        places = {member.name: (member.offset_data, member.size) for member in written}
+        places = {member.name: (member.offset_data, member.size, crc[member.name]) for member in written}
     shown = [split.extension] if split.captions is None else [split.extension, "txt"]
     return {
         "file": path.name,
@@ -86,7 +88,7 @@ def _write_shard(path: Path, split: Split, pictures: Iterator[bytes | None], ind
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
         "offsets": [
-            [number for extension in shown for number in places.get(f"{index:09d}.{extension}", (0, 0))]
+            [number for extension in shown for number in places.get(f"{index:09d}.{extension}", (0, 0, 0))]
             for index in indices
         ],
     }

@@ -1,14 +1,20 @@
 import io
+import os
+import shutil
 import tarfile
+import zlib
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 import webdataset
 from tiny_data import picture, tiny_split, write
 
+from glofnd.data import manifest as manifests
 from glofnd.data import writer
 from glofnd.data.manifest import NO_LABEL, ManifestError, read_manifest, verify_shards
+from glofnd.data.pictures import PictureReader
 from glofnd.data.split import BadSampleError, BadSamples
 from glofnd.data.stream import ShardStream
 from glofnd.files import read_json, sha256
@@ -32,10 +38,10 @@ def test_the_manifest_says_where_everything_is(shards):
         data = (shards / entry["file"]).read_bytes()
         assert (entry["sha256"], entry["bytes"]) == (sha256(shards / entry["file"]), len(data))
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for row, (offset, size, text_offset, text_size) in enumerate(entry["offsets"]):
-                key = f"{entry['first_index'] + row:09d}"
-                assert data[offset : offset + size] == tar.extractfile(f"{key}.png").read()
-                assert data[text_offset : text_offset + text_size] == tar.extractfile(f"{key}.txt").read()
+            for row, numbers in enumerate(entry["offsets"]):
+                for extension, (offset, size, crc) in (("png", numbers[:3]), ("txt", numbers[3:])):
+                    member = tar.extractfile(f"{entry['first_index'] + row:09d}.{extension}").read()
+                    assert data[offset : offset + size] == member and zlib.crc32(member) == crc
     same = sum(a == b for a, b in combinations([i % 3 for i in range(22)], 2))
     assert manifest["false_negatives"]["label"] == {"pairs": same, "share": same / (22 * 21 / 2)}
 
@@ -124,3 +130,36 @@ def test_damaged_shards_are_found_at_opening(shards):
         path.unlink() if damaged is None else path.write_bytes(damaged)
         with pytest.raises(ManifestError, match=rf"000001\.tar: .*{message}"):
             verify_shards(read_manifest(shards))
+
+
+def _hashed(folder, monkeypatch):
+    """The shards that are read to be verified."""
+    read = []
+    monkeypatch.setattr(manifests, "sha256", lambda path: read.append(path.name) or sha256(path))
+    verify_shards(read_manifest(folder))
+    return read
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_checksums_are_compared_once_per_copy(shards, tmp_path, monkeypatch, writable):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not writable:
+        (shards / ".verified").mkdir()
+    everything = ["000000.tar", "000001.tar", "000002.tar"]
+    assert _hashed(shards, monkeypatch) == everything and _hashed(shards, monkeypatch) == []
+    copy = tmp_path / "copy"
+    shutil.copytree(shards, copy)  # times and all
+    assert _hashed(copy, monkeypatch) == everything
+    os.utime(shards / "000001.tar")
+    assert _hashed(shards, monkeypatch) == everything
+
+
+def test_a_bit_that_flips_after_that_is_found_in_its_sample(shards):
+    verify_shards(read_manifest(shards))
+    path = shards / "000001.tar"
+    data, (offset, size, *_) = bytearray(path.read_bytes()), read_manifest(shards).shards[1].offsets[3].tolist()
+    for place, column in ((offset + size // 2, "images"), (bytes(data).index(b"other 11") + 3, "captions")):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        reader = PictureReader(read_manifest(shards), 0)
+        with pytest.raises(ManifestError, match=r"000001\.tar: sample 000000011: damaged"):
+            getattr(reader, column)(np.arange(22))

@@ -103,5 +103,5 @@ def test_arguments_that_do_not_fit_are_refused(shards):
 def test_a_truncated_tar_is_named_even_unverified(shards):
     path = shards / "000002.tar"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ManifestError, match=r"000002.tar: sample 0000000\d\d: the file ends early"):
+    with pytest.raises(ManifestError, match=r"000002.tar: sample 0000000\d\d: .*truncated"):
         list(ShardStream(shards, batch_size=4, seed=1, verify=False).in_order(4))
