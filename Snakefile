@@ -8,6 +8,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
+from glofnd.data.manifest import FORMAT
 from workflow.grid import digest
 from workflow.session import Session, where_results_are
 

@@ -64,9 +64,10 @@ class Subject:
         return {"baseline": f"{self.label}/{config_hash(self.config)}"}
 
     def inputs(self, tasks: Sequence[Task]) -> dict[str, str]:
-        """Checksums of everything that the results of these tasks depend on: encoder and shards."""
+        """Checksums of everything that the results of these tasks depend on: encoder, shards and files of the tasks."""
         splits = dict.fromkeys(split for task in tasks for split in task.splits())
-        return self.source | {"/".join(split): self.pictures(*split).sha256 for split in splits}
+        shards = {"/".join(split): self.pictures(*split).sha256 for split in splits}
+        return self.source | shards | {name: digest for task in tasks for name, digest in task.files().items()}
 
     @cached_property
     def state(self) -> dict[str, Any]:

@@ -46,6 +46,10 @@ class Task:
         given = vars(self)
         return [(given["dataset"], given[key]) for key in ("train", "test", "split") if key in given]
 
+    def files(self) -> dict[str, str]:
+        """Name -> SHA-256 of every file besides shards that its results depend on."""
+        return {}
+
 
 @dataclass(frozen=True)
 class SplitTask(Task):

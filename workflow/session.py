@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from evaluation import EVALUATIONS
 from glofnd.files import read_json, write_json
 from workflow.grid import Grid
+from workflow.own_files import fingerprint
 
 __all__ = ["Session", "where_results_are"]
 
@@ -86,6 +88,7 @@ class Session:
             self.grid = Grid(read_json(Path(results) / "benchmark.json"))
         self.resources = {rule: _asked(given) for rule, given in self.grid.config["resources"].items()}
         self._lock: IO[str] | None = None
+        self._files: dict[str, str] = {}
 
     def _checked(self, config: Config) -> Config:
         from workflow.config import ConfigError, read_config, resolve
@@ -104,6 +107,25 @@ class Session:
         if problems:
             _stop(str(ConfigError(problems)))
         return resolved
+
+    # What decides that something is made again, besides the config. Only the main process remembers it.
+
+    def own_files(self, dataset: str) -> str:
+        """What identifies the user's own files that a data set is made of; looked at once."""
+        block, paths = self.grid.config["datasets"][dataset], self.grid.config["paths"]
+        if not self.workflow.is_main_process or not block.get("path"):
+            return ""
+        if dataset not in self._files:
+            self._files[dataset] = fingerprint(Path(block["path"]), block.get("class_list"), paths.values())
+        return self._files[dataset]
+
+    def task_files(self, run: str) -> dict[str, str]:
+        """Name -> SHA-256 of the files that the evaluations of a run read besides shards."""
+        if not self.workflow.is_main_process:
+            return {}
+        tasks = self.grid.all_tasks(self.grid.run(run))
+        made = (EVALUATIONS[name].task(**task) for name in tasks for task in tasks[name])
+        return {name: digest for task in made for name, digest in task.files().items()}
 
     # Training
 
@@ -150,6 +172,9 @@ class Session:
         if problems := self._missing():
             _stop("\n  ".join(["error: nothing was started", *problems]))
         self._warn_of_unseen_folders()
+        for job in self.workflow.dag.needrun_jobs():
+            if job.rule.name == "shard" and Path(job.output[0]).exists():
+                print(f"{job.output[0]} is made again: {self.workflow.dag.reason(job)}", file=sys.stderr)
         path = results / "benchmark.json"
         if not path.is_file() or read_json(path) != self.grid.config:
             write_json(path, self.grid.config)

@@ -16,6 +16,7 @@ from evaluation.run import Subject
 from evaluation.scores import chance, score, top
 from evaluation.split_pictures import Pictures
 from evaluation.task import Metric, Task, suffixes
+from glofnd.files import sha256
 
 __all__ = ["PROTOCOL", "ZeroShotTask", "classify", "fill", "read_templates", "template_names", "zero_shot"]
 
@@ -43,6 +44,10 @@ class ZeroShotTask(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         read_templates(self.templates)
+
+    def files(self) -> dict[str, str]:
+        """The prompts."""
+        return {f"{self.templates}.txt": sha256(_FOLDER / f"{self.templates}.txt")}
 
 
 def template_names() -> list[str]:

@@ -53,6 +53,17 @@ def test_every_evaluation_of_a_bimodal_run_in_one_call(trained, shards, tmp_path
     assert stamps(tmp_path) == before, "what is whole is not made again"
 
 
+def test_other_prompts_are_evaluated_anew(trained, shards, tmp_path, monkeypatch):
+    path = trained("fastclip-v1", "glofnd", "bimodal", alpha=0.2)
+    tasks = chosen("zero-shot", "retrieval")
+    evaluate(config_of(read(path)), tasks, path, shards, tmp_path)
+    before = stamps(tmp_path)
+    monkeypatch.setattr(EVALUATIONS["zero-shot"].task, "files", lambda task: {"plain.txt": "edited"})
+    evaluate(config_of(read(path)), tasks, path, shards, tmp_path)
+    after = stamps(tmp_path)
+    assert {name.split("/")[0] for name in before if before[name] != after[name]} == {"zero-shot"}
+
+
 def test_features_equal_the_models_and_are_extracted_once(trained, shards, tmp_path, monkeypatch):
     path = trained("sogclr", "none")
     config = config_of(read(path))

@@ -35,7 +35,12 @@ SWITCHED_OFF = dict.fromkeys(DEFAULT["experiments"]["glyphs"]["detectors"], Fals
 CONFIG: dict[str, Any] = {
     "paths": {"raw": "raw", "shards": "shards", "results": "out"},
     "seeds": [1, 2],
-    "datasets": {"digits": {}, "glyphs": False, "glyph-captions": False},
+    "datasets": {
+        "digits": {},
+        "mine": {"dataset": "folder", "path": "pictures"},
+        "glyphs": False,
+        "glyph-captions": False,
+    },
     "experiments": {
         "glyph-captions": False,
         "glyphs": {
@@ -43,7 +48,7 @@ CONFIG: dict[str, Any] = {
             "training": {"batch_size": 32, "epochs": 20},
             "detectors": {**SWITCHED_OFF, **DETECTORS},
             "baselines": ["raw-pixels"],
-            "evaluations": {"linear": [{"dataset": "digits"}], "transfer": [{"dataset": "mnist"}]},
+            "evaluations": {"linear": [{"dataset": "digits"}], "transfer": [{"dataset": "mine"}]},
         },
     },
 }
@@ -116,6 +121,7 @@ def dag(tmp_path_factory: pytest.TempPathFactory) -> Dag:
     """A finished benchmark of stub commands; tests undo what they change."""
     folder = tmp_path_factory.mktemp("dag")
     (folder / "bin").mkdir()
+    (folder / "pictures").mkdir()
     stub = folder / "bin" / "python"
     stub.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("stub_commands.py")}" "$@"\n')
     stub.chmod(0o755)
@@ -159,10 +165,19 @@ def test_a_second_run_does_nothing(dag: Dag) -> None:
 
 
 @pytest.mark.slow
+def test_a_picture_more_makes_its_data_set_anew_and_what_depends_on_it(dag: Dag) -> None:
+    picture = dag.folder / "pictures/ant.png"
+    picture.touch()
+    assert _planned(dag.run("--dry-run")) == {"shard": 2, "evaluate": 8, **LATER}
+    picture.unlink()
+    assert dag.run().returncode == 0 and dag.calls() == []
+
+
+@pytest.mark.slow
 def test_benchmark_json_is_the_resolved_config(dag: Dag) -> None:
     merged = deepcopy(DEFAULT)
     update_config(merged, CONFIG)
-    assert read_json(dag.folder / "out/benchmark.json") == resolve(merged)
+    assert read_json(dag.folder / "out/benchmark.json") == resolve(merged, files=False)
 
 
 @pytest.mark.slow

@@ -33,7 +33,10 @@ rule shard:
     resources:
         **RESOURCES["shard"]["resources"],
     params:
-        config=lambda wildcards: digest(GRID.config["datasets"][wildcards.dataset]),
+        config=lambda wildcards: digest(
+            [FORMAT, GRID.config["datasets"][wildcards.dataset]]
+        ),
+        own_files=lambda wildcards: SESSION.own_files(wildcards.dataset),
     message:
         "Sharding {wildcards.dataset}/{wildcards.split}"
     shell:

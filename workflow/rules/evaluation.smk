@@ -23,6 +23,7 @@ rule evaluate:
                 GRID.deciding(GRID.run_config(GRID.run(wildcards.run))),
             ]
         ),
+        files=lambda wildcards: SESSION.task_files(wildcards.run),
     message:
         "Evaluating {wildcards.run}"
     shell:
