@@ -159,7 +159,10 @@ def _folder(text: str) -> str:
     """A path in its shortest form, with the home folder written out."""
     if "{" in text or "}" in text or text != text.strip() or "\n" in text:
         raise ValueError(f"{_shown(text)}: blanks at the ends, line breaks and braces cannot stand in a path here")
-    return os.path.normpath(Path(text).expanduser())
+    found = os.path.expanduser(text)  # noqa: PTH111 (pathlib's raises RuntimeError)
+    if found.startswith("~"):
+        raise ValueError(f"{_shown(text)}: no such home folder is known; set HOME, or write the path out")
+    return os.path.normpath(found)
 
 
 def _tracking(address: str | None) -> str | None:
@@ -167,9 +170,19 @@ def _tracking(address: str | None) -> str | None:
         return address
     if has_secret(address):
         raise ValueError(f"there is a password in it, which is not repeated here; {ADVICE}")
-    if not re.match(r"(https?|postgresql(\+\w+)?)://[^/\s]+\S*$|sqlite:///\S+$", address):
+    if not re.match(r"(https?|postgresql(\+\w+)?)://[^/\s]+\S*$|sqlite:///(?!file:)[^:?\s][^\n]*$", address):
         choices = "null, http://HOST:PORT, https://..., postgresql://HOST/..., sqlite:///FILE, databricks"
         raise ValueError(f"{_shown(address)} is no store that MLflow takes; choose one of {choices}")
+    if address.startswith("sqlite:"):
+        from sqlalchemy import make_url
+
+        url = make_url(address)
+        try:
+            options = url.get_dialect()().create_connect_args(url)[1]
+        except ValueError as error:
+            raise ValueError(f"{_shown(address)} has an option that SQLite does not take ({error})") from None
+        if unknown := url.query.keys() - options.keys():
+            raise ValueError(f"{_shown(address)}: SQLite has no option {min(unknown)}; leave it out")
     return address
 
 
@@ -282,7 +295,9 @@ class Mlflow(Section):
     tracking_uri: Annotated[str | None, Optional, AfterValidator(_tracking)] = Field(
         default=None, description="null: SQLite below paths.results; else http(s)://... or postgresql://..."
     )
-    prefix: str = Field(default="", max_length=200, description="before the names of MLflow experiments")
+    prefix: str = Field(
+        default="", max_length=150, pattern=r"^\P{C}*$", description="before the names of MLflow experiments"
+    )
 
 
 class Plan(Section):
@@ -578,8 +593,14 @@ def main() -> None:
     if len(sys.argv) == 1:
         print(options_as_markdown())
         return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
+    there = next(place for place in (cache, *cache.absolute().parents) if place.exists())
     try:
         read_config(Path(sys.argv[1]))
+        if cache.parts[0] == "~" or not os.access(there, os.W_OK):
+            raise ValueError(
+                f"{cache}: cannot be written by Snakemake; set HOME or XDG_CACHE_HOME to a folder that can"
+            )
     except (ValueError, OSError) as error:
         text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         print(f"error: {text}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import shlex
 import sys
@@ -81,6 +82,10 @@ class Session:
 
     def __init__(self, workflow: Any, config: Config) -> None:
         self.workflow = workflow
+        try:
+            getpass.getuser()
+        except (KeyError, OSError):  # a number without a name, as in a container; Snakemake asks for one
+            os.environ["USER"] = f"user{os.getuid()}"
         if workflow.is_main_process:
             self.grid = Grid(self._checked(config))
         else:

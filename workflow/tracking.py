@@ -29,6 +29,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.entities import Run as Imported
 from mlflow.exceptions import MlflowException
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
@@ -82,7 +83,7 @@ def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
         if store.startswith("sqlite:///"):
-            _create(Path(store.removeprefix("sqlite:///")))
+            _create(make_url(store))
         client = MlflowClient(tracking_uri=store)
         done: dict[str, dict[str, str]] = {}
         for experiment in benchmark["experiments"]:
@@ -95,14 +96,15 @@ def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str
     return done
 
 
-def _create(path: Path) -> None:
+def _create(address: URL) -> None:
     """Make an empty store beside its place and put it there whole: one whose tables are half made cannot be opened."""
+    path = Path(address.database or "")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         for left in (part, path.with_name(f"{part.name}-journal")):  # by an import that was killed
             left.unlink(missing_ok=True)
-        MlflowClient(tracking_uri=f"sqlite:///{part}").search_experiments()
+        MlflowClient(tracking_uri=str(address.set(database=str(part)))).search_experiments()
         part.replace(path)
 
 
@@ -133,7 +135,8 @@ def _experiment(client: MlflowClient, config: dict[str, Any], name: str) -> str:
     found = client.get_experiment_by_name(full)
     if found is None:
         remote = client.tracking_uri.startswith(("http", "databricks"))
-        place = None if remote else (results / "mlflow-artifacts" / full).absolute().as_uri()
+        # The prefix may have characters, or be longer, than a folder's name can.
+        place = None if remote else (results / "mlflow-artifacts" / name).absolute().as_uri()
         return str(client.create_experiment(full, place))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)

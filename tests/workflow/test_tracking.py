@@ -119,6 +119,18 @@ def test_an_experiment_in_the_trash_is_taken_out(tree: dict[str, Any]) -> None:
     assert set(runs_of(tree)) == before
 
 
+def test_any_prefix_and_an_address_with_options(tmp_path: Path) -> None:
+    made = _two_runs(tmp_path)
+    prefix = "../100 %/?#ä" + "実" * 130
+    made["mlflow"] = {"tracking_uri": f"sqlite:///{tmp_path}/own runs/%20.db?timeout=60", "prefix": prefix}
+    imported(made)
+    assert sorted(path.name for path in (tmp_path / "own runs").iterdir()) == ["%20.db"]
+    client = MlflowClient(tracking_uri=made["mlflow"]["tracking_uri"])
+    runs = client.search_runs([client.get_experiment_by_name(f"{prefix}exp").experiment_id])
+    assert [bool(client.list_artifacts(run.info.run_id)) for run in runs].count(True) == 2
+    assert [path.name for path in (tmp_path / "mlflow-artifacts").iterdir()] == ["exp"]
+
+
 def test_a_run_that_has_not_finished_is_left_out_and_a_broken_result_is_named(tmp_path: Path) -> None:
     made = write_tree(tmp_path)
     grid = Grid(made)

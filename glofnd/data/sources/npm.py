@@ -85,6 +85,7 @@ def _download(packages: Sequence[Package], folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="npm-pack-", dir=folder.resolve()) as name:
         wanted = [f"{package.name}@{package.version}" for package in packages]
         options = ["--pack-destination", name, "--ignore-scripts", "--loglevel=error", "--fetch-timeout=60000"]
+        options += ["--cache", f"{name}/cache"]  # not in a home folder, which may be read-only
         try:
             run([npm, "pack", *wanted, *options], cwd=Path(name), seconds=120 + 30 * len(packages))
         except FetchError as error:
