@@ -52,13 +52,15 @@ class AnchorCounts:
 def ratio(part: Array, whole: Array) -> Score | None:
     """sum(part) / sum(whole) over anchors [N]; `None` where the denominator is 0.
 
-    The standard error takes anchors, not pairs, as the independent draws (linearised ratio estimator).
+    The standard error takes anchors, not pairs, as the independent draws (linearised ratio estimator); a single anchor
+    has none.
     """
     total = float(whole.sum())
     if total == 0:
         return None
     value = float(part.sum()) / total
-    return Score(value, float(np.sqrt(((part - value * whole) ** 2).sum()) / total))
+    several = np.count_nonzero(whole) > 1
+    return Score(value, float(np.sqrt(((part - value * whole) ** 2).sum()) / total) if several else None)
 
 
 def pooled(counts: AnchorCounts) -> dict[str, Score | None]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -171,7 +172,7 @@ class SoftmaxRegression:
             truth.append(self.labels[rows, None].expand_as(held)[held])
             losses.append(loss[held])
         found = score(metric, torch.cat(hits).cpu().numpy(), torch.cat(truth).cpu().numpy())
-        return found.value, found.stderr or 0.0, -float(torch.cat(losses).mean())
+        return found.value, inf if found.stderr is None else found.stderr, -float(torch.cat(losses).mean())
 
     def probe(self, parameters: Tensor, strength: float, selection: str) -> Probe:
         """The classifier of parameters [1, K, d + 1] on the features as they were given."""

@@ -25,7 +25,7 @@ def test_pooled_scores_by_hand():
 def test_nothing_over_nothing_is_no_number():
     found = pooled(counts([10, 10], [0, 0], [1, 0], [0, 0]))
     assert found["precision"] is None
-    assert (found["recall"].value, found["f1"].value) == (0, 0)
+    assert (found["recall"], found["f1"]) == ((0, None), (0, None)), "one anchor has no standard error"
     assert means(counts([5, 5], [0, 0], [1, 2], [0, 0]))["precision"] == (None, 0)
 
 

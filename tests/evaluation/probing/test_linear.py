@@ -5,6 +5,7 @@ import pytest
 
 from evaluation.probing.linear import LinearTask, TransferTask, linear, neighbour_votes, transfer
 from evaluation.probing.transfer_paper import TransferPaperTask, transfer_paper
+from evaluation.statistics.samples import compare_samples
 from tests.evaluation.drawn_subject import Drawn, DrawnSubject
 
 TASK = LinearTask("a", fractions=(1, 0.1, 0.01), draws=(1, 2, 3))
@@ -51,6 +52,14 @@ def test_the_papers_protocol_chooses_on_the_test_set_and_ours_does_not(tmp_path)
             scores[run, seed] = metric["value"]
     assert len(chosen[transfer_paper]) > 1 and len(chosen[transfer]) == 1
     assert all(scores[transfer_paper, seed] >= scores[transfer, seed] - 1e-9 for seed in range(4))
+
+
+def test_one_test_picture_has_no_standard_error(tmp_path):
+    train, test = Drawn(tmp_path, "a.train", 40, classes=2), Drawn(tmp_path, "a.test", 1, classes=2, seed=1)
+    findings = linear(DrawnSubject(train, test), [LinearTask("a", fractions=(1,), draws=(1,), metric="mean-per-class")])
+    assert {m["stderr"] for m in findings.metrics} == {None} and {m["value"] for m in findings.metrics} <= {0, 1}
+    hits = [[1], [1]], [[0], [0]]
+    assert np.isnan([compare_samples(*hits).sample_low, compare_samples(*hits, classes=[1]).sample_high]).all()
 
 
 def test_findings_of_every_fraction(tmp_path):
