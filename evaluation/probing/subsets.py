@@ -42,8 +42,8 @@ def fold_masks(labels: Array, seed: int, together: Array | None = None) -> Array
     """Training masks, bool [P, n], class-stratified; what a mask leaves out is validated on.
 
     The labels are cut in five folds, or in as many as the median class has samples, so that most classes are both
-    trained on and validated; as many folds are held out, one at a time, as validate `VALIDATED` samples together. No
-    mask where the median class has a single sample.
+    trained on and validated; as many folds are held out, one at a time, as validate `VALIDATED` samples together. The
+    only sample of a class is always trained on. No mask where the median class has a single sample.
 
     Args:
         labels: int [n].
@@ -58,10 +58,12 @@ def fold_masks(labels: Array, seed: int, together: Array | None = None) -> Array
     folds = min(FOLDS, int(np.median(np.unique(labels, return_counts=True)[1])))
     if folds < 2:
         return np.empty((0, len(unit)), dtype=bool)
-    part = np.empty(len(labels), dtype=np.int64)
+    part = np.full(len(labels), -1)
     start = 0
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
+        if len(rows) == 1:
+            continue
         order = np.random.default_rng([_FOLD, seed, int(label)]).permutation(len(rows))
         # Classes go on where the last one stopped, so that folds stay of equal size with many small classes.
         part[rows[order]] = (start + np.arange(len(rows))) % folds

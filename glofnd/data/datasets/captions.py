@@ -95,7 +95,7 @@ def _tokens(path: Path, listing: Path) -> Captioned:
     captions = {
         Path(name).stem: (Path(name), lines) for name, lines in Peer(path.parent, str(path)).annotations.items()
     }
-    wanted = [Path(name).stem for name in listing.read_text(encoding="utf-8").split()]
+    wanted = [Path(name).stem for name in listing.read_text(encoding="utf-8-sig").split()]
     if missing := [name for name in wanted if name not in captions]:
         raise ValueError(f"{path}: has no captions of {missing[0]!r}, which {listing.name} lists")
     return [captions[name] for name in wanted]

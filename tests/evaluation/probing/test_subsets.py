@@ -36,6 +36,7 @@ def test_as_many_folds_as_validate_a_thousand_samples(sizes, masks):
     if masks:
         assert (~found).sum() >= min(1000, sum(sizes)) - masks
         assert ((~found).sum(axis=0) <= 1).all()
+        assert found[:, np.repeat(sizes, sizes) == 1].all(), "the only sample of a class"
 
 
 def test_folds_are_stratified_and_of_equal_size():

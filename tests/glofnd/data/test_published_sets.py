@@ -78,6 +78,9 @@ def test_pictures_and_labels_are_torchvisions(tmp_path, name, inner):
             n.casefold() for n in ours.classes["label"]
         ]
         ours.check()
+        if not inner:
+            elsewhere = DATASETS[name].build(path=str(tmp_path / "elsewhere"))
+            assert elsewhere.root == tmp_path / "elsewhere", "what lies beside it is not what was named"
         if name == "oxford-pets" and split == "test":
             assert ours.labels["species"] == [0, 0, 1, 1, 0, 0] and ours.classes["species"] == ["cat", "dog"]
         if name == "dtd":
