@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.scores import chance, score, top
+from evaluation.scores import chance, hits, score, top
 from evaluation.task import SplitTask
 from glofnd.files import atomic_open, read_json, sha256, write_json
 
@@ -161,13 +161,9 @@ class Findings:
             details: further entries of metrics.json.
         """
         ranked = np.stack([top(scores, 5) for scores in draws])
-        right = ranked == side.labels[:, None]
-        hits = {"top1": right[:, :, 0], "mean-per-class": right[:, :, 0]}
-        if len(side.classes) > 5:
-            hits["top5"] = right.any(axis=2)
         named = [prefix + task.label, *([] if suffix in ("", f"@{task.label}") else [suffix[1:]])]
         entry = ".".join([task.dataset, task.test, *named, *([] if fraction is None else [f"{fraction:g}"])])
-        for name, values in hits.items():
+        for name, values in hits(ranked, side.labels, len(side.classes)).items():
             mean = values.mean(axis=0)
             found = score(name, mean, side.labels)
             each = [score(name, row, side.labels).value for row in values]

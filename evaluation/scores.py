@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Score", "chance", "mean_per_class", "score", "top", "top1"]
+__all__ = ["Score", "chance", "hits", "mean_per_class", "score", "top", "top1"]
 
 Array = NDArray[Any]
 
@@ -45,6 +45,13 @@ def mean_per_class(hits: Array, truth: Array) -> Score:
 def score(metric: str, hits: Array, truth: Array) -> Score:
     """`top1` or `mean-per-class` of hits [N] against truth [N]."""
     return mean_per_class(hits, truth) if metric == "mean-per-class" else top1(hits)
+
+
+def hits(ranked: Array, truth: Array, classes: int) -> dict[str, Array]:
+    """Metric -> hits [..., N] of samples whose best classes are ranked [..., N, 5]; top-5 if there are more classes."""
+    right = ranked == truth[:, None]
+    found = {"top1": right[..., 0], "mean-per-class": right[..., 0]}
+    return found | ({"top5": right.any(axis=-1)} if classes > 5 else {})
 
 
 def chance(classes: int, k: int = 1) -> float:

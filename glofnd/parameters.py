@@ -13,15 +13,16 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["REQUIRED", "Parameter", "Range", "checked", "parameters"]
+__all__ = ["REQUIRED", "Parameter", "Range", "checked", "named", "parameters"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 REQUIRED = inspect.Parameter.empty
 """Stands where a parameter has no default."""
@@ -104,6 +105,16 @@ def parameters(target: Callable[..., Any]) -> dict[str, Parameter]:
         if description is not None:
             found[name] = Parameter(name, kind, parameter.default, bounds, description)
     return found
+
+
+def named(kind: str, known: Mapping[str, type[T]], name: str, options: Iterable[str]) -> type[T]:
+    """The class of a registry by its name; an unknown name or option raises `ValueError` with the known ones."""
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+    declared = parameters(known[name])
+    if unknown := ", ".join(sorted(set(options) - declared.keys())):
+        raise ValueError(f"{kind} {name!r} has no parameter {unknown}; known: {', '.join(declared) or 'none'}")
+    return known[name]
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:

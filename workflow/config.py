@@ -1,7 +1,7 @@
 """What may stand in a config, each key declared once with type, range, default and one line; and the resolved config.
 
     resolved = resolve(config)      every default filled in; raises ConfigError, which lists every problem at once
-    python -m workflow.config       prints all options as Markdown (docs/options.md)
+    python -m workflow.config       prints all options as Markdown
     python -m workflow.config FILE  says what is wrong with a config file
 
 The workflow's own keys are declared here, as pydantic models. Options of methods, encoders, views, training, data sets
@@ -40,7 +40,6 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from glofnd.data.catalogue import DATASETS, Dataset, configured
 from glofnd.parameters import REQUIRED, Parameter
 from workflow import declared
-from workflow.credentials import ADVICE, has_secret
 
 __all__ = ["Benchmark", "ConfigError", "dataset_of", "nearest", "options_as_markdown", "read_config", "resolve"]
 
@@ -83,23 +82,9 @@ def _key(place: Sequence[str | int]) -> str:
     return text.removeprefix(".") or "config"
 
 
-_WANTED = {
-    "int": "an integer",
-    "float": "a number",
-    "finite": "a finite number",
-    "string": "a text",
-    "bool": "true or false",
-    "list": "a list",
-    "tuple": "a list",
-    "dict": "a mapping of keys to values",
-    "model": "a mapping of keys to values",
-}
-
-
 def _in_words(model: type[BaseModel], error: Any) -> InitErrorDetails:
     """One error of pydantic as `key: what is wrong; what would be right`."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    wanted = _WANTED.get(kind.split("_")[0]) if re.search("_(type|parsing|number|from_float)$", kind) else None
     if kind == "config":
         message = error["msg"]
     elif kind == "extra_forbidden":
@@ -112,10 +97,9 @@ def _in_words(model: type[BaseModel], error: Any) -> InitErrorDetails:
         message = f"unknown choice {_shown(value)}; {nearest(value, choices)}"
     elif kind == "value_error":
         message = str(context["error"])
-    elif wanted:
-        message = f"must be {wanted}, not {_shown(value)}"
     else:
-        message = f"{error['msg'].replace('Input should', 'must')}, not {_shown(value)}"
+        said = re.sub(",? (unable to parse|or instance of) .*", "", error["msg"])
+        message = f"{said.replace('Input should', 'must')}, not {_shown(value)}"
     return InitErrorDetails(type=PydanticCustomError("config", message), loc=error["loc"], input=value)
 
 
@@ -165,11 +149,20 @@ def _folder(text: str) -> str:
     return os.path.normpath(found)
 
 
+# `user:password@`, as SQLAlchemy reads it: also with a slash in the password (a port is none); or as a parameter.
+_SECRET = re.compile(
+    r"://[^:/?#@]*:(?!\d+(?:/|$))[^@]+@|[?&](?:\w*(?:password|passwd|pwd|token|secret)|api_?key)=", re.IGNORECASE
+)
+
+
 def _tracking(address: str | None) -> str | None:
     if address is None or address == "databricks":
         return address
-    if has_secret(address):
-        raise ValueError(f"there is a password in it, which is not repeated here; {ADVICE}")
+    if _SECRET.search(address):
+        raise ValueError(
+            "there is a password in it, which is not repeated here; leave it out of the address; a server's goes into "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, PostgreSQL's into ~/.pgpass (docs/mlflow.md)"
+        )
     if not re.match(r"(https?|postgresql(\+\w+)?)://[^/\s]+\S*$|sqlite:///(?!file:)[^:?\s][^\n]*$", address):
         choices = "null, http://HOST:PORT, https://..., postgresql://HOST/..., sqlite:///FILE, databricks"
         raise ValueError(f"{_shown(address)} is no store that MLflow takes; choose one of {choices}")
@@ -247,7 +240,7 @@ def _by_name(group: str, key: str) -> Callable[[Any], Config]:
 
     def validate(value: Any) -> Config:
         if not isinstance(value, dict):
-            raise ValueError(f"must be {_WANTED['dict']}, not {_shown(value)}")
+            raise ValueError(f"must be keys with values, not {_shown(value)}")
         known = list(declared.entries(group))
         if key not in value:
             raise ValueError(f"{key} is missing; valid: {', '.join(known)}")
@@ -495,7 +488,7 @@ def resolve(config: Config, files: bool = True) -> Config:
     from workflow.config_checks import contradictions
 
     if not isinstance(config, dict):
-        raise ConfigError([f"config: must be {_WANTED['dict']}, not {_shown(config)}"])
+        raise ConfigError([f"config: must be keys with values, not {_shown(config)}"])
     chosen, lines, broken = _prepared(config), list[str](), set[tuple[str, ...]]()
     try:
         complete = Benchmark.model_validate(chosen).model_dump(mode="json")
@@ -550,7 +543,7 @@ def read_config(path: Path) -> Config:
         ValueError, OSError: the file is not there, is no YAML or no mapping, or has a key twice; one line.
     """
     try:
-        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Strict)
+        found = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Strict)  # noqa: S506, which is a SafeLoader
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: byte {error.start} is no UTF-8; this is no config") from None
     except yaml.MarkedYAMLError as error:

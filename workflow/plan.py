@@ -5,14 +5,12 @@ make plan CONFIG=configs/imagenet100.yaml
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+import pandas as pd
 import torch
 from snakemake.utils import update_config
 
@@ -24,7 +22,7 @@ from glofnd.pretraining.trainer import objective_of
 from workflow.config import ConfigError, read_config, resolve
 from workflow.grid import Grid
 
-__all__ = ["Training", "as_text", "job_counts", "trainings"]
+__all__ = ["as_text", "costs", "job_counts"]
 
 ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]
@@ -42,9 +40,7 @@ def job_counts(grid: Grid) -> dict[str, int]:
         "trunk": len(grid.trunks),
         "pretrain": len(grid.runs),
         "evaluate": len(grid.evaluated()),
-        "tables": 1,
-        "mlflow": 1,
-        "report": 1,
+        "tables, mlflow, report": 3,
     }
     return {rule: count for rule, count in counts.items() if count}
 
@@ -57,10 +53,8 @@ def _measured(grid: Grid, experiment: str) -> tuple[float | None, float | None]:
         for path in (results / "runs" / experiment).glob("*/*/*/history.json")
         for epoch in read_json(path)["epochs"]
     ]
-    seconds = []
-    for path in (results / "benchmarks/evaluate" / experiment).glob("**/*.tsv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            seconds += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    tables = (results / "benchmarks/evaluate" / experiment).glob("**/*.tsv")
+    seconds = [second for path in tables for second in pd.read_csv(path, sep="\t")["s"]]
     rate = median(rates) if rates else plan["images_per_second"].get(experiment)
     return rate, mean(seconds) / 60 if seconds else plan["minutes"].get(experiment)
 
@@ -82,115 +76,58 @@ def _state_bytes(config: Config, dim: int) -> int:
         return int(objective_of(config, 2**31, dim).bytes_per_sample)
 
 
-@dataclass(frozen=True)
-class Training:
-    """What the runs of one experiment cost.
-
-    Attributes:
-        runs: trainings, without trunks.
-        samples: of the training split; None where not known.
-        epochs: with shared trunks; epochs_apart: without.
-        hours: of all trainings one after the other; evaluation_hours: of all evaluations.
-        gpus: of one training.
-        parameters: trained numbers of the model.
-        checkpoints: bytes of all checkpoints; memory: of weights, gradients, optimiser and per-sample state.
-    """
-
-    experiment: str
-    runs: int
-    samples: int | None
-    epochs: int
-    epochs_apart: int
-    hours: float | None
-    evaluation_hours: float | None
-    gpus: int
-    parameters: int
-    state_per_sample: int
-    checkpoints: int
-    memory: int
+_FORMS = {
+    **dict.fromkeys(["runs", "samples", "epochs", "epochs without trunks"], ",.0f"),
+    **dict.fromkeys(["training hours", "training GPU-hours", "evaluation hours"], ",.1f"),
+    **dict.fromkeys(["parameters", "state per sample, B"], ",.0f"),
+    **dict.fromkeys(["all checkpoints, MB", "memory of a training, MB *"], ",.3g"),
+}
 
 
-def trainings(grid: Grid) -> Iterator[Training]:
-    """The cost of every experiment; sizes are counted on the real models."""
-    asked = grid.config["resources"]["pretrain"]
-    for name, experiment in grid.config["experiments"].items():
-        runs = [run for run in grid.runs.values() if run.experiment == name]
-        trunks = [trunk for trunk in grid.trunks if trunk.experiment == name]
-        evaluated = [run for run in grid.all_runs if run.experiment == name and grid.evaluations(run)]
-        total = experiment["training"]["epochs"]
-        starts = [start.epoch if start else 0 for start in map(grid.start_of_run, runs)]
-        before = [start.epoch if start else 0 for start in map(grid.start_of_trunk, trunks)]
-        epochs = sum(total - start for start in starts)
-        epochs += sum(trunk.epoch - start for trunk, start in zip(trunks, before, strict=True))
-        samples = _samples(grid.config, experiment["dataset"], experiment["split"])
-        rate, minutes = _measured(grid, name)
-        model = build_model(grid.run_config(runs[0]))
-        parameters = sum(value.numel() for value in model.parameters())
-        weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-        optimiser = 4 * parameters * _OPTIMISER_STATE[experiment["training"]["optimizer"]]
-        each = [_state_bytes(grid.run_config(run), model.dim) for run in runs]
-        stems = [_state_bytes(grid.trunk_config(trunk), model.dim) for trunk in trunks]
-        known = samples or 0
-        yield Training(
-            name,
-            len(runs),
-            samples,
-            epochs,
-            total * len(runs),
-            None if rate is None or samples is None else epochs * samples / rate / 3600,
-            None if minutes is None else minutes * len(evaluated) / 60,
-            asked["gpu"] * asked["nodes"],
-            parameters,
-            max(each),
-            sum(weights + optimiser + state * known for state in (*each, *stems)),
-            weights + 4 * parameters + optimiser + max(each) * known,
-        )
-
-
-def _number(value: float | None, form: str = ",.0f") -> str:
-    return "?" if value is None else format(value, form)
-
-
-def _size(value: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:,.3g} TB"
+def costs(grid: Grid, name: str) -> dict[str, float | None]:
+    """What the runs of one experiment cost, by the names of `_FORMS`; sizes are counted on the real model."""
+    experiment, asked = grid.config["experiments"][name], grid.config["resources"]["pretrain"]
+    runs = [run for run in grid.runs.values() if run.experiment == name]
+    trunks = [trunk for trunk in grid.trunks if trunk.experiment == name]
+    evaluated = [run for run in grid.all_runs if run.experiment == name and grid.evaluations(run)]
+    apart = experiment["training"]["epochs"] * len(runs)
+    starts = [start.epoch for start in map(grid.start_of_run, runs) if start]
+    before = [start.epoch for start in map(grid.start_of_trunk, trunks) if start]
+    epochs = apart - sum(starts) + sum(trunk.epoch for trunk in trunks) - sum(before)
+    samples = _samples(grid.config, experiment["dataset"], experiment["split"])
+    rate, minutes = _measured(grid, name)
+    hours = None if rate is None or samples is None else epochs * samples / rate / 3600
+    model = build_model(grid.run_config(runs[0]))
+    parameters = sum(value.numel() for value in model.parameters())
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    optimiser = 4 * parameters * _OPTIMISER_STATE[experiment["training"]["optimizer"]]
+    each = [_state_bytes(grid.run_config(run), model.dim) for run in runs]
+    stems = [_state_bytes(grid.trunk_config(trunk), model.dim) for trunk in trunks]
+    values = (
+        *(len(runs), samples, epochs, apart),
+        *(hours, hours and hours * asked["gpu"] * asked["nodes"], minutes and minutes * len(evaluated) / 60),
+        *(parameters, max(each), sum(weights + optimiser + state * (samples or 0) for state in (*each, *stems)) / 1e6),
+        (weights + 4 * parameters + optimiser + max(each) * (samples or 0)) / 1e6,
+    )
+    return dict(zip(_FORMS, values, strict=True))
 
 
 def as_text(grid: Grid) -> str:
     """The plan as a page of text."""
-    counts, rows = job_counts(grid), list(trainings(grid))
-    heads = ("experiment", "runs", "samples", "epochs", "without trunks", "hours", "GPU-hours", "evaluation hours")
-    table = [heads] + [
-        (
-            *(row.experiment, str(row.runs), _number(row.samples), _number(row.epochs), _number(row.epochs_apart)),
-            *(_number(row.hours, ",.1f"), _number(row.hours and row.hours * row.gpus, ",.1f")),
-            _number(row.evaluation_hours, ",.1f"),
-        )
-        for row in rows
-    ]
-    sizes = [("", "parameters", "state/sample", "checkpoints", "memory of a training*")] + [
-        (r.experiment, _number(r.parameters), f"{r.state_per_sample} B", _size(r.checkpoints), _size(r.memory))
-        for r in rows
-    ]
+    counts, found = job_counts(grid), {name: costs(grid, name) for name in grid.config["experiments"]}
+    table = {
+        name: ["?" if value is None else format(value, _FORMS[key]) for key, value in row.items()]
+        for name, row in found.items()
+    }
+    download = sum(DATASETS[k].download for k in {grid.config["datasets"][d]["dataset"] for d, _ in grid.splits_read()})
     lines = [f"{sum(counts.values()):,} jobs: {', '.join(f'{count:,} {rule}' for rule, count in counts.items())}"]
-    for part in (table, sizes):
-        widths = [max(map(len, column)) for column in zip(*part, strict=True)]
-        lines.append("")
-        lines += ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in part]
-    download = sum(DATASETS[kind].download for kind in {b["dataset"] for b in _read_blocks(grid)})
-    lines += ["* weights, gradients, optimiser and per-sample state; activations come on top", ""]
-    lines.append(f"Data as published: {_size(download)}.")
-    if unknown := [row.experiment for row in rows if row.hours is None or row.evaluation_hours is None]:
+    lines += ["", pd.DataFrame(table, index=list(_FORMS)).to_string(), ""]
+    lines += ["* weights, gradients, optimiser and per-sample state; activations come on top"]
+    lines += [f"Data as published: {download / 1e9:,.3g} GB."]
+    if unknown := [name for name, row in found.items() if None in row.values()]:
         where = "plan.images_per_second and plan.minutes"
         lines.append(f"Times of {', '.join(unknown)} are not known yet: finish one run, or state them as {where}.")
     return "\n".join(lines) + "\n"
-
-
-def _read_blocks(grid: Grid) -> list[Config]:
-    return [grid.config["datasets"][dataset] for dataset in dict(grid.splits_read())]
 
 
 def main() -> None:

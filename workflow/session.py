@@ -159,7 +159,7 @@ class Session:
     # Before the first job and after the last
 
     def start(self) -> None:
-        """Before the first job: hold the results folder, look whether jobs can do their work, write benchmark.json."""
+        """Before the first job: hold the results folder and write benchmark.json."""
         if not self.workflow.is_main_process:
             return
         results = Path(self.grid.results)
@@ -174,8 +174,6 @@ class Session:
             )
         except OSError as error:
             _stop(f"error: nothing was started: {results}: {error.strerror}; make it writable or name another folder")
-        if problems := self._missing():
-            _stop("\n  ".join(["error: nothing was started", *problems]))
         self._warn_of_unseen_folders()
         for job in self.workflow.dag.needrun_jobs():
             if job.rule.name == "shard" and Path(job.output[0]).exists():
@@ -183,17 +181,6 @@ class Session:
         path = results / "benchmark.json"
         if not path.is_file() or read_json(path) != self.grid.config:
             write_json(path, self.grid.config)
-
-    def _missing(self) -> list[str]:
-        """What the jobs to be run lack here, one line each."""
-        found: list[str] = []
-        if not any(job.rule.name in ("trunk", "pretrain") for job in self.workflow.dag.needrun_jobs()):
-            return found
-        if self.workflow.local_exec and not (any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()):
-            for name, experiment in self.grid.config["experiments"].items():
-                if experiment["training"]["device"] == "cuda":
-                    found.append(f"experiments.{name}.training.device: cuda, but this machine shows no GPU; take auto")
-        return found
 
     def _warn_of_unseen_folders(self) -> None:
         """Where rules run in an image: it sees the working folder, and what is bound."""

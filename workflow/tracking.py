@@ -35,7 +35,6 @@ from tqdm import tqdm
 
 from glofnd.files import making_sense, read_json, write_json
 from glofnd.provenance import config_hash
-from workflow.credentials import ADVICE, has_secret
 from workflow.grid import Grid, Run
 from workflow.report.figures import looks, training
 
@@ -44,8 +43,8 @@ __all__ = ["import_runs"]
 NAME, HASH = "glofnd.run", "glofnd.hash"
 """Tags of every imported run; the hash is set last, so that an import that was cut off shows."""
 
-METRICS, PARAMS = 1000, 100
-"""Largest batches that the tracking API takes."""
+METRICS, PARAMS, RUNS = 1000, 100, 50_000
+"""The most that the tracking API takes in a batch, and gives in an answer."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,10 @@ def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str
         run id -> its `mlflow_run`, and its `state`: added, updated or unchanged; `out` (JSON) says so, too.
 
     Raises:
-        ValueError: the address of the store has a password in it, or a result cannot be read.
+        ValueError: a result cannot be read.
         OSError: the store cannot be reached or written.
     """
-    stated = benchmark["mlflow"]["tracking_uri"] or ""
-    if has_secret(stated):
-        raise ValueError(f"mlflow.tracking_uri: there is a password in it, which is not repeated here; {ADVICE}")
-    results = Path(benchmark["paths"]["results"])
-    store = stated or f"sqlite:///{results / 'mlflow.db'}"
+    store = benchmark["mlflow"]["tracking_uri"] or f"sqlite:///{benchmark['paths']['results']}/mlflow.db"
     # It logs a traceback of each error that it raises besides.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
@@ -146,14 +141,9 @@ def _experiment(client: MlflowClient, config: dict[str, Any], name: str) -> str:
 def _known(client: MlflowClient, experiment: str) -> dict[str, list[Imported]]:
     """Name -> what the experiment holds of that run."""
     found: dict[str, list[Imported]] = defaultdict(list)
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
-        for run in page:
-            found[run.data.tags.get(NAME, "")].append(run)
-        token = page.token
-        if not token:
-            return found
+    for run in client.search_runs([experiment], max_results=RUNS):
+        found[run.data.tags.get(NAME, "")].append(run)
+    return found
 
 
 def _store(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from evaluation.features import embed_texts
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
-from evaluation.scores import chance, score, top
+from evaluation.scores import chance, hits, score, top
 from evaluation.split_pictures import Pictures
 from evaluation.task import Metric, Task, suffixes
 from glofnd.files import sha256
@@ -118,12 +118,8 @@ def zero_shot(subject: Subject, tasks: list[ZeroShotTask]) -> Findings:
         classes, prompts = class_prompts(subject.model, pictures, task)
         truth = pictures.label(task.label)
         ranked = classes[classify(embedding, prompts)]
-        hits = ranked == truth[:, None]
         entry = f"{pictures.name}.{task.label}.{task.templates}.{task.among}"
-        scores = {"top1": hits[:, 0], "mean-per-class": hits[:, 0]}
-        if len(classes) > 5:
-            scores["top5"] = hits.any(axis=1)
-        for name, values in scores.items():
+        for name, values in hits(ranked, truth, len(classes)).items():
             found = score(name, values, truth)
             findings.add(
                 task.dataset,

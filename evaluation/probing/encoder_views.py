@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation.results import write_arrays
@@ -18,7 +18,7 @@ from evaluation.split_pictures import CHUNK, Pictures, parts
 from glofnd.provenance import config_hash
 from glofnd.views import TwoViews
 
-__all__ = ["FinishedFits", "crop_and_flip", "predict"]
+__all__ = ["FinishedFits", "crop_and_flip", "linear_layer", "predict"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -39,9 +39,16 @@ def crop_and_flip(seed: int) -> TwoViews:
 
 
 @torch.no_grad()
-def predict(
-    model: Any, pictures: Pictures, head: torch.nn.Linear | None = None, rows: NDArray[Any] | None = None
-) -> Tensor:
+def linear_layer(width: int, classes: int, seed: int, device: torch.device) -> nn.Linear:
+    """Untrained: weights from N(0, .01), biases zero."""
+    layer = nn.Linear(width, classes)
+    layer.weight.normal_(0, 0.01, generator=torch.Generator().manual_seed(seed))
+    layer.bias.zero_()
+    return layer.to(device)
+
+
+@torch.no_grad()
+def predict(model: Any, pictures: Pictures, head: nn.Linear | None = None, rows: NDArray[Any] | None = None) -> Tensor:
     """Features [n, F] of whole pictures in evaluation mode, or what `head` makes of them, float32 on the CPU.
 
     Args:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from evaluation.leakage import align
-from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
+from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, linear_layer, predict
 from evaluation.probing.subsets import fold_masks, stratified_subset
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
@@ -98,11 +98,8 @@ def fine_tune(
     labels = torch.from_numpy(known)
     with torch.no_grad():
         width = model.eval().features(model.prepare(next(pictures.batches([rows[:1]])).to(device))).shape[1]
-    head = nn.Linear(width, int(known.max()) + 1)
-    with torch.no_grad():
-        head.weight.normal_(0, 0.01, generator=torch.Generator().manual_seed(seed))
-        head.bias.zero_()
-    optimiser = _optimiser(nn.ModuleList([tuned, head.to(device)]), learning_rate)
+    head = linear_layer(width, int(known.max()) + 1, seed, device)
+    optimiser = _optimiser(nn.ModuleList([tuned, head]), learning_rate)
     per_epoch = len(parts(rows, batch_size))
     steps = epochs * per_epoch
     with torch.random.fork_rng():

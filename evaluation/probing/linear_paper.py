@@ -16,11 +16,11 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from evaluation.leakage import align
-from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
+from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, linear_layer, predict
 from evaluation.probing.subsets import stratified_subset
 from evaluation.results import Findings, run_identity
 from evaluation.run import Subject
@@ -98,12 +98,7 @@ def train_head(
         epoch's number from 1.
     """
     device = model.mean.device
-    generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(test.shape[1], int(labels.max()) + 1)
-    with torch.no_grad():
-        head.weight.normal_(0, 0.01, generator=generator)
-        head.bias.zero_()
-    head.to(device)
+    head = linear_layer(test.shape[1], int(labels.max()) + 1, seed, device)
     base = RATE * BATCH / 256
     optimiser = torch.optim.SGD(head.parameters(), lr=base, momentum=MOMENTUM)
     test = test.to(device)

@@ -15,7 +15,7 @@ from glofnd.detectors.memory import MemoryDetector
 from glofnd.detectors.memory_quantile import MemoryQuantile
 from glofnd.detectors.none import KeepAll
 from glofnd.detectors.oracle import Oracle
-from glofnd.parameters import parameters
+from glofnd.parameters import named
 
 __all__ = [
     "DETECTORS",
@@ -59,12 +59,7 @@ def build_detector(name: str, num_samples: int, dim: int | None = None, **option
         dim: width of the embeddings, needed by detectors that remember them (`MemoryDetector`).
         options: parameters of its constructor; what is left out takes its default.
     """
-    if name not in DETECTORS:
-        raise ValueError(f"unknown detector {name!r}; known: {', '.join(DETECTORS)}")
-    known = parameters(DETECTORS[name])
-    if unknown := ", ".join(sorted(options.keys() - known.keys())):
-        raise ValueError(f"detector {name!r} has no parameter {unknown}; known: {', '.join(known) or 'none'}")
-    kind: Any = DETECTORS[name]
+    kind: Any = named("detector", DETECTORS, name, options)
     if not issubclass(kind, MemoryDetector):
         return cast(Detector, kind(num_samples, **options))
     if dim is None:

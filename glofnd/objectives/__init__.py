@@ -15,7 +15,7 @@ from glofnd.objectives.siglip import SigLIP
 from glofnd.objectives.simclr import SimCLR
 from glofnd.objectives.sogclr import ISogCLR, SogCLR
 from glofnd.objectives.without_negatives import BarlowTwins, VICReg
-from glofnd.parameters import parameters
+from glofnd.parameters import named
 
 __all__ = [
     "CLIP",
@@ -66,9 +66,4 @@ def build_objective(name: str, num_samples: int, detector: Detector | None = Non
         detector: who is a false negative; None keeps every negative.
         options: parameters of its constructor; what is left out takes its default.
     """
-    if name not in OBJECTIVES:
-        raise ValueError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
-    known = parameters(OBJECTIVES[name])
-    if unknown := ", ".join(sorted(options.keys() - known.keys())):
-        raise ValueError(f"objective {name!r} has no parameter {unknown}; known: {', '.join(known) or 'none'}")
-    return OBJECTIVES[name](num_samples, detector=detector, **options)
+    return named("objective", OBJECTIVES, name, options)(num_samples, detector=detector, **options)

@@ -32,13 +32,3 @@ def test_jobs_out_of_memory_or_time_get_more_and_a_preempted_one_waits(cluster: 
     assert (first["time"], second["time"]) == ("1:00", "2:00")
     (job,) = cluster.of("sogclr_preempted_seed1")
     assert (job["state"], job["memory"], job["time"]) == ("COMPLETED", "600M", "1:00")
-
-
-def test_jobs_say_what_they_are_and_a_failed_one_keeps_its_log(cluster: Cluster, failing: Call) -> None:
-    job = cluster.of("sogclr_time_seed1")[0]
-    assert job["comment"] == "rule_pretrain_wildcards_glyphs_sogclr_time_seed1"
-    assert job["name"].startswith("glofnd_") and job["partition"] == "left"
-    gpus = cluster.command("squeue", "--noheader", "--states=all", "--jobs", job["id"], "--Format", "tres-per-job")
-    assert gpus.strip().endswith("gpu:1")
-    logs = failing.folder / ".snakemake/slurm_logs/rule_pretrain/glyphs_sogclr_time_seed1"
-    assert [path.name for path in logs.iterdir()] == [f"{job['id']}.log"]

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -156,9 +154,3 @@ def test_what_cannot_be_evaluated_is_refused(shards, tmp_path):
         evaluate(baseline_config("none"), chosen("linear"), None, shards, tmp_path)
     with pytest.raises(ValueError, match="has no encoder"):
         evaluate(baseline_config("raw-pixels"), chosen("linear-paper"), None, shards, tmp_path)
-
-
-def test_config_and_tasks_are_plain_json(shards, tmp_path):
-    config, tasks = json.loads(json.dumps([baseline_config("raw-pixels"), chosen("linear")]))
-    evaluate(config, tasks, None, shards, tmp_path)
-    assert evaluation.run.is_whole(tmp_path / "linear", "other", {}) is False

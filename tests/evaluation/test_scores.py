@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
-from evaluation.scores import chance, mean_per_class, score, top, top1
+from evaluation.scores import mean_per_class, score, top, top1
 
 
 def test_scores_equal_scikit_learns():
@@ -33,7 +33,3 @@ def test_standard_errors_match_resampling():
 def test_a_single_sample_has_no_standard_error():
     assert top1(np.array([1.0])).stderr is None
     assert mean_per_class(np.array([1, 0, 1]), np.array([0, 0, 1])).stderr is None
-
-
-def test_chance():
-    assert (chance(10), chance(10, 5), chance(3, 5)) == (0.1, 0.5, 1)

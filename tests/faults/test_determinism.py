@@ -40,14 +40,6 @@ def test_workers_and_the_cache_change_nothing(monkeypatch, shards, tmp_path, obj
         assert read[-1].workers == workers and read[-1]._reader.cached == cache
 
 
-@pytest.mark.parametrize(("objective", "detector"), METHODS)
-def test_the_number_of_shards_changes_nothing(tmp_path, objective, detector):
-    config = make_config(objective, detector)
-    one, *others = (run(config, write_tiny(tmp_path / f"{n}", shards=n), tmp_path / f"out{n}") for n in (1, 5, 8))
-    for other in others:
-        assert_same(one, other)
-
-
 @pytest.mark.slow
 def test_two_worlds(tmp_path):
     """Shards, training, features, probe and discovery where everything around them differs."""

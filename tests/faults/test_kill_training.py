@@ -21,15 +21,19 @@ pytestmark = pytest.mark.slow
 MODULES, POINTS = (glofnd.files, checkpoint, loop), 12
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of it is of any matter here, and each takes longer than a step."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
+    monkeypatch.setattr("glofnd.provenance._installed", lambda package: None)
+
+
 def final(out: Path) -> Any:
     return timeless(torch.load(out / "checkpoint.pt", weights_only=True))
 
 
-def test_killed_before_any_line_it_ends_as_if_undisturbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # None of it is of any matter here, and each takes longer than a step.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
-    monkeypatch.setattr("glofnd.provenance._installed", lambda package: None)
+def test_killed_before_any_line_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     config = make_config("fastclip-v1", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
     shards = write_tiny(tmp_path / "shards", shards=2)
     lines = lines_of(lambda: pretrain(config, shards, tmp_path / "whole"), *MODULES)
@@ -43,12 +47,8 @@ def test_killed_before_any_line_it_ends_as_if_undisturbed(monkeypatch: pytest.Mo
     assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "history.json", "metrics.json"]
 
 
-def test_killed_at_every_line_of_the_end_nothing_is_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_killed_at_every_line_of_the_end_nothing_is_lost(tmp_path: Path) -> None:
     """From the last resume file on, through history, metrics and checkpoint to the removal of the resume file."""
-    # None of it is of any matter here, and each takes longer than a step.
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr("glofnd.provenance._git", lambda *arguments: None)
-    monkeypatch.setattr("glofnd.provenance._installed", lambda package: None)
     config = make_config("sogclr", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
     shards = write_tiny(tmp_path / "shards", shards=2)
     lines = lines_of(lambda: pretrain(config, shards, tmp_path / "whole"), *MODULES)

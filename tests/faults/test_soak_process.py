@@ -10,8 +10,6 @@ import pytest
 from glofnd.data.stream import ShardStream
 from glofnd.pretraining import pretrain
 from tests.glofnd.pretraining.tiny_run import make_config, write_tiny
-from tests.workflow.results_tree import write_tree
-from workflow.tracking import import_runs
 
 pytestmark = pytest.mark.slow
 
@@ -43,19 +41,6 @@ def test_five_hundred_epochs_of_a_stream(tmp_path: Path, settings: dict[str, int
     assert more[0] <= 0 and more[1] < 4
 
 
-def test_a_stream_left_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
-    stream = ShardStream(write_tiny(tmp_path, shards=3), batch_size=8, seed=1, cache_bytes=0, workers=2)
-    epochs = iter(range(500))
-
-    def begin() -> None:
-        batches = stream.epoch(next(epochs))
-        next(batches)
-        batches.close()
-
-    more = grows(begin, 500, "stream left early")
-    assert more[0] <= 0 and more[1] < 4
-
-
 def test_a_hundred_epochs_of_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of every second run each step writes a resume file."""
     # None of it is of any matter here, and each takes longer than a step.
@@ -73,10 +58,3 @@ def test_a_hundred_epochs_of_training(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     more = grows(train, 10, "training")
     assert more[0] <= 0 and more[1] < 12
-
-
-def test_imports_again_and_again(tmp_path: Path) -> None:
-    made = write_tree(tmp_path)
-    import_runs(made, tmp_path / "out.json")
-    more = grows(lambda: import_runs(made, tmp_path / "out.json"), 25, "importer")
-    assert more[0] <= 0 and more[1] < 8

@@ -16,23 +16,6 @@ def test_invalid_occurrences_do_not_count():
     assert state.column("value").tolist() == [1.0, 7.0, 7.0]
 
 
-def test_read_returns_copies_of_rows():
-    state = SampleState(3, a=1.0, b=2.0)
-    rows = state.read(torch.tensor([2, 2]))
-    rows["a"] += 1
-    assert rows["b"].tolist() == [2.0, 2.0] and state.column("a").tolist() == [1.0, 1.0, 1.0]
-
-
-def test_all_of_it_is_in_the_state_dict():
-    state = SampleState(4, a=1.0, b=2.0)
-    assert {key: tuple(value.shape) for key, value in state.state_dict().items()} == {"a": (4,), "b": (4,)}
-
-
-def test_an_empty_data_set_is_refused():
-    with pytest.raises(ValueError, match="num_samples must be at least 1"):
-        SampleState(0)
-
-
 def test_columns_of_vectors():
     state = SampleState(4, value=7.0, vector=torch.tensor([1.0, 2.0]))
     index, vectors = torch.tensor([1, 3, 1]), torch.tensor([[1.0, 5.0], [2.0, 2.0], [3.0, 9.0]])

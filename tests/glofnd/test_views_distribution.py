@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare, ks_2samp, kstest
-from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from benchmarks.pipeline import pil_transform
 from glofnd import views as module
-from glofnd.parameters import parameters
 from glofnd.views import TwoViews
 
 STILL = {
@@ -90,16 +87,6 @@ def test_adjustments_come_in_every_order_alike(monkeypatch):
     assert chisquare(counts).pvalue > 0.01
 
 
-def test_blur_sigma():
-    impulse = torch.zeros(3, 9, 9, dtype=torch.uint8)
-    impulse[:, 4, 4] = 255
-    ours = many(impulse, blur_probability=0.5, blur_sigma=(0.3, 1.5))[:, 0, 4, 4].numpy()
-    blur = v2.RandomApply([v2.GaussianBlur(3, sigma=(0.3, 1.5))], p=0.5)
-    theirs = of_torchvision(v2.Compose([v2.ToDtype(torch.float32, scale=True), blur]), impulse)[:, 0, 4, 4].numpy()
-    assert abs((ours < 0.999).mean() - 0.5) < 0.03
-    assert ks_2samp(ours.round(5), theirs.round(5)).pvalue > 0.01
-
-
 def test_chances_are_independent():
     """Flip, jitter, grayscale and blur, each at one half: all sixteen combinations are equally frequent."""
     picture = torch.empty(3, 8, 8, dtype=torch.uint8)
@@ -118,38 +105,3 @@ def test_chances_are_independent():
     assert chisquare(np.bincount(code, minlength=16)).pvalue > 0.01
     first, second = code.chunk(2)
     assert chisquare(np.bincount(16 * first + second, minlength=256)).pvalue > 0.01
-
-
-def _photographs(count, size):
-    """Squares of both sample photographs, uint8 [count, 3, size, size]."""
-    generator = np.random.default_rng(0)
-    squares = []
-    for number in range(count):
-        pixels = torch.from_numpy(load_sample_images().images[number % 2].copy()).permute(2, 0, 1)
-        side = int(generator.integers(150, 427))
-        top, left = int(generator.integers(427 - side + 1)), int(generator.integers(640 - side + 1))
-        squares.append(reference.resized_crop(pixels, top, left, side, side, [size, size], antialias=True))
-    return torch.stack(squares)
-
-
-def _statistics(views):
-    """Per view: mean and standard deviation of each channel, and how much neighbours differ."""
-    mean, std = views.mean((2, 3)), views.std((2, 3))
-    across, down = (views.diff(dim=dimension).abs().mean((1, 2, 3)) for dimension in (3, 2))
-    return torch.cat([mean, std, torch.stack([across, down], 1)], 1).numpy()
-
-
-def test_statistics_of_whole_views():
-    """Through everything at once, at the default strengths, beside torchvision's plain pipeline on PIL pictures."""
-    views = {name: parameter.default for name, parameter in parameters(TwoViews).items()} | {"blur_probability": 0.5}
-    photographs, copies = _photographs(8, 24), 100
-    index = torch.arange(8 * copies)
-    ours = _statistics(torch.cat(TwoViews(**views, seed=1)(photographs[index % 8], index, 0)))
-    torch.manual_seed(0)
-    transform, pictures = pil_transform(24, views), [reference.to_pil_image(picture) for picture in photographs]
-    theirs = _statistics(torch.stack([transform(pictures[i % 8]) for i in index.tolist()]))
-    names = ("red", "green", "blue", "std of red", "std of green", "std of blue", "across", "down")
-    different = {
-        name: p for name, a, b in zip(names, ours.T, theirs.T, strict=True) if (p := ks_2samp(a, b).pvalue) < 0.005
-    }
-    assert different == {}

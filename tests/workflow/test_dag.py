@@ -8,16 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
-from glofnd.files import read_json
 from workflow.config import resolve
 from workflow.grid import Grid
 
@@ -171,13 +168,6 @@ def test_a_picture_more_makes_its_data_set_anew_and_what_depends_on_it(dag: Dag)
     assert _planned(dag.run("--dry-run")) == {"shard": 2, "evaluate": 8, **LATER}
     picture.unlink()
     assert dag.run().returncode == 0 and dag.calls() == []
-
-
-@pytest.mark.slow
-def test_benchmark_json_is_the_resolved_config(dag: Dag) -> None:
-    merged = deepcopy(DEFAULT)
-    update_config(merged, CONFIG)
-    assert read_json(dag.folder / "out/benchmark.json") == resolve(merged, files=False)
 
 
 @pytest.mark.slow

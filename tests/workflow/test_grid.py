@@ -1,37 +1,19 @@
 """From a resolved config to runs, trunks and their configs."""
 
-import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from results_tree import config
 
 from workflow.grid import BASELINE, Grid, Run, Trunk, digest
 
 
 def _config(detectors: dict[str, Any], seeds: list[int] | None = None, **experiment: Any) -> dict[str, Any]:
     task = {"dataset": "digits", "train": "train", "test": "test", "label": "label"}
-    return {
-        "paths": {"raw": "raw", "shards": "shards", "results": "results"},
-        "seeds": seeds or [1, 2],
-        "datasets": {"digits": {"dataset": "digits"}},
-        "experiments": {
-            "exp": {
-                "modality": "unimodal",
-                "dataset": "digits",
-                "split": "train",
-                "label": "label",
-                "encoder": {"name": "resnet18"},
-                "views": {},
-                "training": {"epochs": 10},
-                "objectives": {"sogclr": {"method": "sogclr"}},
-                "rivals": {},
-                "detectors": detectors,
-                "baselines": ["raw-pixels"],
-                "evaluations": {"linear": [task], "discovery": [{"dataset": "digits", "split": "train"}]},
-                **experiment,
-            }
-        },
-    }
+    evaluations = {"linear": [task], "discovery": [{"dataset": "digits", "split": "train"}]}
+    made = config(Path("results"), **{"detectors": detectors, "evaluations": evaluations, **experiment})
+    return made | {"seeds": seeds or [1, 2]}
 
 
 DETECTORS = {
@@ -61,6 +43,9 @@ def test_runs_branch_where_their_detector_first_touches_anything() -> None:
         "glofnd": Trunk("exp", "sogclr", 1, 2),
         "oracle": Trunk("exp", "sogclr", 1, 5),
     }
+    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 5)) == Trunk("exp", "sogclr", 1, 2)
+    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 2)) is None
+    assert Grid(_config({"none": {"method": "none"}, "oracle": {"method": "oracle"}})).trunk_epochs == {"exp": []}
 
 
 def test_rivals_run_without_a_detector_or_a_trunk() -> None:
@@ -73,27 +58,15 @@ def test_rivals_run_without_a_detector_or_a_trunk() -> None:
     assert config["detector"] == {"label": "none", "method": "none"}
 
 
-def test_a_longer_trunk_goes_on_from_the_shorter() -> None:
-    grid = Grid(_config(DETECTORS))
-    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 5)) == Trunk("exp", "sogclr", 1, 2)
-    assert grid.start_of_trunk(Trunk("exp", "sogclr", 1, 2)) is None
-
-
-def test_no_trunk_where_everything_starts_at_once() -> None:
-    grid = Grid(_config({"none": {"method": "none"}, "oracle": {"method": "oracle"}}))
-    assert grid.trunk_epochs == {"exp": []}
-    assert all(grid.start_of_run(run) is None for run in grid.runs.values())
-
-
 def test_what_decides_a_run_depends_on_no_other_run_and_not_on_how_it_is_executed() -> None:
     """Snakemake reruns what has another digest, so another detector, seed or number of threads must not show in it."""
-    config = _config(DETECTORS)
-    few, many = Grid(_config({"none": DETECTORS["none"]}, [1])), Grid(config)
+    whole = _config(DETECTORS)
+    few, many = Grid(_config({"none": DETECTORS["none"]}, [1])), Grid(whole)
     run = Run("exp", "sogclr", "none", 1)
     assert few.run_config(run) == many.run_config(run)
     assert few.run_config(run)["detector"] == {"label": "none", "method": "none"}
-    config["experiments"]["exp"]["training"]["threads"] = 7
-    assert Grid(config).deciding(Grid(config).run_config(run)) == few.deciding(few.run_config(run))
+    whole["experiments"]["exp"]["training"]["threads"] = 7
+    assert Grid(whole).deciding(Grid(whole).run_config(run)) == few.deciding(few.run_config(run))
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
 
 
@@ -103,12 +76,6 @@ def test_a_trunk_config_does_not_depend_on_its_epoch_or_the_detectors() -> None:
     assert config == grid.trunk_config(Trunk("exp", "sogclr", 1, 5))
     assert config["detector"] == {"label": "none", "method": "none"}
     assert config["run"] == "exp/sogclr/trunk/seed1"
-
-
-def test_baselines_skip_what_needs_training() -> None:
-    grid = Grid(_config(DETECTORS))
-    assert grid.evaluations(Run("exp", "sogclr", "none", 1)) == ["linear", "discovery"]
-    assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear", "discovery"]
 
 
 def test_baselines_are_evaluated_as_far_as_they_can_be() -> None:
@@ -126,13 +93,6 @@ def test_baselines_are_evaluated_as_far_as_they_can_be() -> None:
     assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
 
 
-def test_paths_follow_the_contract() -> None:
-    grid = Grid(_config(DETECTORS))
-    assert "results/runs/exp/sogclr/oracle/seed2/metrics.json" in grid.training_metrics()
-    assert "results/runs/exp/baseline/raw-pixels/seed1/linear/metrics.json" in grid.evaluation_metrics()
-    assert grid.trunk_folder(Trunk("exp", "sogclr", 1, 5)) == "results/trunks/exp/sogclr/seed1/epoch5"
-
-
 def test_rules_get_their_inputs() -> None:
     grid = Grid(_config(DETECTORS))
     start = grid.start_of_run(grid.run("exp/sogclr/oracle/seed1"))
@@ -144,14 +104,3 @@ def test_rules_get_their_inputs() -> None:
     assert grid.checkpoint(run) == ["results/runs/exp/sogclr/none/seed1/checkpoint.pt"]
     assert grid.checkpoint(grid.run("exp/baseline/raw-pixels/seed1")) == []
     assert grid.source("digits") == ["raw/digits/source.json"]
-
-
-def test_ten_thousand_runs_in_a_moment() -> None:
-    detectors = {f"d{k}": {"method": "glofnd", "start_update": k % 7, "start_filter": 7} for k in range(100)}
-    start = time.perf_counter()
-    grid = Grid(_config(detectors, list(range(100))))
-    assert len(grid.runs) == 10_000
-    assert len({grid.start_of_run(run) for run in grid.runs.values()}) == 6 * 100 + 1
-    assert len(grid.evaluation_metrics()) == 20_200
-    assert len([grid.run_config(run) for run in grid.runs.values()]) == 10_000
-    assert time.perf_counter() - start < 2

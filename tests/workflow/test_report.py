@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 from lxml import html
 from plotly.graph_objects import Figure, Scatter
-from report_fixture import GAINS, write_results
+from report_fixture import write_results
 
-from glofnd.files import read_json, write_json
 from workflow.report import build, write_report
 from workflow.report.answer import headline
 from workflow.report.names import NOTHING, interval, p_text, percent, points
@@ -117,12 +116,6 @@ def test_costs_are_stated_beside_those_without_a_detector(page: html.HtmlElement
     assert rows["GloFND"] == ["37.2", "3.10", "16+300 %", "900"]
 
 
-def test_tables_on_disk_are_linked(benchmark: dict[str, Any], page: html.HtmlElement) -> None:
-    links = [link for link in page.xpath("//header//a/@href") if not link.startswith("#")]
-    assert "significance.csv" in links
-    assert all((Path(benchmark["paths"]["results"]) / link).is_file() for link in links)
-
-
 def test_test_pictures_seen_in_training_are_counted(page: html.HtmlElement) -> None:
     assert table(page, "Pictures on both sides of a split")[1]["fashion"] == ["test", "1,000", "1", "14", "0.12"]
 
@@ -186,12 +179,6 @@ def test_the_headline_counts_corrected_comparisons(copy: dict[str, Any]) -> None
     assert said(copy)[0].startswith("No help shown: GloFND helps in 0 of 4")
 
 
-def test_losses_are_told(tmp_path: Path) -> None:
-    gains = dict.fromkeys(GAINS, -0.04) | {"none": 0.0, "oracle": 0.08}
-    head, _ = said(write_results(tmp_path / "results", gains))
-    assert head.startswith("No help shown: GloFND helps in 0 of 4 (hurts in 3)") and "oracle in 3 of 4" in head
-
-
 def test_shares_of_the_oracle_only_where_its_interval_is_above_zero(copy: dict[str, Any]) -> None:
     _, prose = said(copy)
     assert "Of these gains GloFND gets 49 to 51 %" in prose
@@ -224,20 +211,6 @@ def test_a_damaged_file_is_named(copy: dict[str, Any], name: str) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match=path.name):
         made(copy)
-
-
-def test_a_gallery_of_objects_is_not_unpickled(copy: dict[str, Any]) -> None:
-    path = Path(copy["paths"]["results"]) / "runs/fashion/sogclr/glofnd/seed1/discovery/gallery.npz"
-    np.savez(path, anchor=np.array([object()]), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"gallery\.npz: no readable gallery"):
-        made(copy)
-
-
-def test_samples_left_out_are_counted(copy: dict[str, Any]) -> None:
-    path = Path(copy["paths"]["shards"]) / "fashion/train/manifest.json"
-    skipped = [{"where": f"train/<{n}>.jpg", "reason": "does not decode"} for n in range(30)]
-    write_json(path, {**read_json(path), "skipped": skipped})
-    assert table(made(copy), "Data and licences")[1]["fashion"][:3] == ["train", "8,192", "30"]
 
 
 def test_the_section_of_the_guide_works_as_shown(copy: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

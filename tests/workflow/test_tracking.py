@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from results_tree import write_tree
 
-from tests.faults.kill_at_line import killed_before_line, lines_of
+from tests.faults.kill_at_line import killed_before_line
 from workflow import tracking
 from workflow.grid import Grid
 from workflow.tracking import HASH, NAME, import_runs, read_run
@@ -112,13 +112,6 @@ def test_an_import_that_was_cut_off_is_done_again(tree: dict[str, Any]) -> None:
     assert runs_of(tree)[name].info.run_id != cut
 
 
-def test_an_experiment_in_the_trash_is_taken_out(tree: dict[str, Any]) -> None:
-    client, before = client_of(tree), set(runs_of(tree))
-    client.delete_experiment(client.get_experiment_by_name("exp").experiment_id)
-    imported(tree)
-    assert set(runs_of(tree)) == before
-
-
 def test_any_prefix_and_an_address_with_options(tmp_path: Path) -> None:
     made = _two_runs(tmp_path)
     prefix = "../100 %/?#ä" + "実" * 130
@@ -140,16 +133,6 @@ def test_a_run_that_has_not_finished_is_left_out_and_a_broken_result_is_named(tm
         read_run(grid, grid.run(RUN))
     shutil.rmtree(folder)
     assert read_run(grid, grid.run(RUN)) is None
-
-
-def test_samples_left_out_are_a_tag(tmp_path: Path) -> None:
-    made = write_tree(tmp_path)
-    grid = Grid(made)
-    path = Path(grid.run_folder(grid.run(RUN))) / "metrics.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "training": {"skipped": 2}}), encoding="utf-8")
-    record = read_run(grid, grid.run(RUN))
-    assert record is not None and record.tags["data.skipped"] == "2"
 
 
 def _done(action: Callable[[], object]) -> None:
@@ -176,28 +159,6 @@ def test_a_first_import_that_was_killed_is_completed(tmp_path: Path) -> None:
     assert (tmp_path / "mlflow.db").exists()
     _done(lambda: imported(made))
     _done(lambda: _whole(made))
-
-
-@pytest.mark.slow
-def test_a_changed_run_is_never_missing_whenever_its_import_is_killed(tmp_path: Path) -> None:
-    made = _two_runs(tmp_path / "results")
-    _done(lambda: imported(made))
-    change(made, 0.75)
-    copy = shutil.copytree(tmp_path / "results", tmp_path / "copy")
-    last = lines_of(lambda: imported(made), tracking)
-    for number in (last // 2, last - 30, last - 5):
-        shutil.rmtree(tmp_path / "results")
-        shutil.copytree(copy, tmp_path / "results")
-        assert killed_before_line(lambda: imported(made), number, tracking), number
-        _done(lambda: _has(made, RUN))
-        _done(lambda: imported(made))
-        _done(lambda: _whole(made, 0.75))
-
-
-def _has(config: dict[str, Any], name: str) -> None:
-    client = client_of(config)
-    found = client.search_runs([client.get_experiment_by_name("exp").experiment_id], f"tags.`{NAME}` = '{name}'")
-    assert any(HASH in run.data.tags for run in found)
 
 
 def _whole(config: dict[str, Any], value: float | None = None) -> None:

@@ -38,12 +38,6 @@ def test_anchors_without_the_denominator_are_left_out():
     }
 
 
-def test_classes_are_pooled_first():
-    labels = np.array([7, 7, 3, 5])
-    found = counts([10, 10, 10, 10], [4, 0, 2, 0], [2, 3, 0, 0], [2, 0, 0, 0]).by_class(labels, np.unique(labels))
-    assert (found.dropped.tolist(), found.true.tolist()) == ([2, 0, 4], [0, 0, 5])
-
-
 def test_rows_of_one_anchor_add_up():
     found = AnchorCounts.zeros(4)
     negative, dropped = (

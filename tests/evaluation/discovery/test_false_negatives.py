@@ -6,7 +6,7 @@ import torch
 
 from evaluation import evaluate
 from evaluation.discovery.agreement import pooled
-from evaluation.discovery.false_negatives import finds_of, spread_over_classes
+from evaluation.discovery.false_negatives import finds_of
 from evaluation.discovery.observation import Observation, observe
 from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
@@ -109,13 +109,6 @@ def test_oracle_is_right_and_complete(trained, shards, tmp_path):
     assert arrays["correct"][arrays["found"] >= 0].all() and set(arrays["anchor_label"]) == {0, 1, 2, 3}
 
 
-def test_without_a_detector_nothing_is_found(trained, shards, tmp_path):
-    found, arrays = discovered(trained("sogclr", "none"), shards, tmp_path)
-    assert (found["dropped_share"]["value"], found["recall"]["value"]) == (0, 0)
-    assert found["precision"]["value"] is None and found["precision_per_anchor"]["value"] is None
-    assert arrays["anchor_image"].shape == (0, 32, 32, 3) and arrays["found_image"].shape == (0, 8, 32, 32, 3)
-
-
 def test_bimodal_has_both_sides_and_a_gallery(trained, shards, tmp_path):
     path = trained("fastclip-v1", "glofnd", "bimodal", alpha=0.2)
     found, arrays = discovered(path, shards, tmp_path, anchors=3, found=2)
@@ -170,10 +163,6 @@ def test_finds_are_sorted_and_above_the_threshold():
     assert found.tolist() == [[2, 1, -1], [-1, -1, -1]]
     np.testing.assert_allclose(similarity[0, :2], np.cos([0.1, 0.2]), rtol=1e-6)
     assert finds_of(side, np.array([0]), np.array([0, 0, 1, 0, 0]), count=3)[0].tolist() == [[1, 3, -1]]
-
-
-def test_anchors_take_turns_over_classes():
-    assert spread_over_classes(np.array([0, 0, 0, 1, 1, 2]), 4).tolist() == [0, 3, 5, 1]
 
 
 def test_counts_at_other_thresholds():

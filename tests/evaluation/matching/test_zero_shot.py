@@ -10,7 +10,6 @@ from evaluation.features import Features
 from evaluation.matching.zero_shot import (
     ZeroShotTask,
     class_prompts,
-    classify,
     fill,
     read_templates,
     template_names,
@@ -72,12 +71,6 @@ def test_accuracy_equals_scikit_learns():
     assert values["mean-per-class"] == pytest.approx(balanced_accuracy_score(truth, logits.argmax(1)))
     with pytest.raises(ValueError, match="no shared space"):
         zero_shot(DrawnSubject(split_of(truth), model=TextTower()), [task])
-
-
-def test_chunks_change_nothing():
-    generator = np.random.default_rng(0)
-    pictures, prompts = generator.normal(size=(23, 4)), generator.normal(size=(9, 4))
-    np.testing.assert_array_equal(classify(pictures, prompts, chunk=5), classify(pictures, prompts))
 
 
 @pytest.mark.parametrize("name", template_names())

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -77,39 +75,6 @@ def test_findings_of_every_fraction(tmp_path):
     assert right.shape == (3, 90)
     assert right.mean() == pytest.approx(few["value"])
     assert np.std(right.mean(axis=1), ddof=1) == pytest.approx(few["draw_std"])
-
-
-def test_methods_at_one_seed_see_the_same_nested_labels(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "evaluation.probing.linear.stratified_subset",
-        lambda labels, *which: seen.append(which) or np.arange(len(labels)),
-    )
-    for noise in (1.0, 2.0):
-        linear(subject_of(tmp_path, noise=noise), [dataclasses.replace(TASK, fractions=(0.1,), draws=(2,))])
-    assert seen == 2 * [(0.1, 1, 0), (0.1, 1, 1)], "they depend on fraction, seed and draw"
-
-
-def test_tasks_that_share_their_training_are_fitted_once(tmp_path, monkeypatch):
-    import evaluation.probing.linear as module
-
-    fits, plain = [], module.fit_probe
-    monkeypatch.setattr(module, "fit_probe", lambda *options: fits.append(1) or plain(*options))
-    subject = subject_of(tmp_path)
-    subject.splits["a.far"] = Drawn(tmp_path, "a.far", 90, classes=8, seed=2)
-    both = linear(subject, [TASK, dataclasses.replace(TASK, test="far")])
-    assert len(fits) == sum(TASK.draws)
-    alone = linear(subject, [dataclasses.replace(TASK, test="far")])
-    for name, array in alone.predictions.items():
-        np.testing.assert_array_equal(array, both.predictions[name])
-
-
-def test_second_task_on_a_split_carries_its_label(tmp_path):
-    tasks = [TransferTask("a"), TransferTask("a", label="parity", metric="mean-per-class")]
-    metrics = transfer(subject_of(tmp_path), tasks).metrics
-    names = [metric["metric"] for metric in metrics]
-    assert names == ["top1", "mean-per-class", "top5", "top1@parity", "mean-per-class@parity"]
-    assert [m["metric"] for m in metrics if m["primary"]] == ["top1", "mean-per-class@parity"]
 
 
 def test_pictures_on_both_sides_are_counted_and_scored_apart(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from evaluation.leakage import align
 from evaluation.probing.encoder_views import FinishedFits, crop_and_flip, predict
 from evaluation.probing.fine_tuning import FineTuningTask, _Tuner, fine_tune
-from evaluation.probing.linear_paper import LinearPaperTask, train_head
+from evaluation.probing.linear_paper import train_head
 from evaluation.split_pictures import Pictures
 from glofnd.counter_random import permutation
 from glofnd.encoders import load_model
@@ -53,11 +53,6 @@ def test_the_best_epoch_is_that_of_the_test_set_and_nothing_of_the_encoder_chang
     np.testing.assert_array_equal(head(opened, epochs=8)[1], last)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-
-
-def test_epochs_are_the_papers_unless_given():
-    assert LinearPaperTask("a").epochs_of() == (90, 285, 900, 900)
-    assert LinearPaperTask("a", fractions=(0.5,), epochs=(7,)).epochs_of() == (7,)
 
 
 def test_fine_tuning_learns_repeats_itself_and_leaves_the_model_alone(opened):

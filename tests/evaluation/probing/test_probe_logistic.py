@@ -72,16 +72,6 @@ def test_gradient_equals_autograd_with_masks():
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_tiles_change_nothing(monkeypatch):
-    features, labels = blobs(500, 7, 3, 1.0)
-    problem = SoftmaxRegression(features, labels, 3)
-    parameters = torch.randn(1, 3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    whole = problem.value(parameters, 2.0)
-    monkeypatch.setattr("evaluation.probing.logistic._TILE", 300)
-    for one, other in zip(problem.value(parameters, 2.0), whole, strict=True):
-        torch.testing.assert_close(one, other)
-
-
 def test_a_class_without_samples_is_never_predicted_and_constant_features_give_class_frequencies():
     features, labels = blobs(90, 10, 3, 0.5)
     found = fit_probe(features, labels, 4, "top1", seed=0)
@@ -100,9 +90,3 @@ def test_the_chosen_c_is_as_good_as_the_best_of_scikit_learns(samples):
     scores = [LogisticRegression(C=c, max_iter=2000, tol=1e-3).fit(train, known).score(test, truth) for c in C_PATH[:8]]
     assert (found.scores(test).argmax(1) == truth).mean() >= max(scores) - 0.02
     assert found.selection == ("5-fold" if samples == 300 else "hold-out")
-
-
-def test_too_few_labels_take_a_fixed_c():
-    features, labels = blobs(4, 10, 4, 0.5)
-    found = fit_probe(features, labels, 4, "top1", seed=0)
-    assert (found.strength, found.selection) == (1.0, "fixed")

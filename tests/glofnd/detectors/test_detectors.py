@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from glofnd import BatchQuantile, GlobalThreshold, GloFND, KeepAll, LocationScale, Oracle, SogCLR
-from glofnd.detectors import DETECTORS, Tile, build_detector
+from glofnd import BatchQuantile, GlobalThreshold, GloFND, LocationScale, SogCLR
+from glofnd.detectors import DETECTORS, Tile
 from glofnd.detectors.detector import Scratch
 from tests.glofnd.objectives.common import SAMPLES, draw, make
 
@@ -158,15 +158,6 @@ def test_wrong_arguments(arguments, message):
         GloFND(**{"num_samples": 5, **arguments})
 
 
-@pytest.mark.parametrize("alpha", [1e-30, 0.5, 1 - 1e-12])
-@pytest.mark.parametrize("kind", [GloFND, LocationScale])
-def test_any_share_can_be_asked_for(alpha, kind):
-    z, detector = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0)), kind(6, alpha=alpha)
-    for epoch in range(3):
-        assert SogCLR(6, detector=detector)(*z, range(6), epoch=epoch).isfinite()
-    assert detector.thresholds.abs().max() <= 1
-
-
 # Do learned thresholds find the exact quantile over the whole data set, on fixed embeddings?
 BANK, BATCH, SHARE = 320, 64, 0.1
 
@@ -224,7 +215,3 @@ def test_global_threshold_is_the_quantile_of_all_pairs(bank):
     learn(detector, z, 100)
     assert detector.thresholds.ndim == 0
     assert abs(float((pairs > detector.thresholds).float().mean()) - SHARE) < 0.02
-
-
-def test_who_has_thresholds():
-    assert KeepAll(5).thresholds is Oracle(5).thresholds is build_detector("batch-quantile", 5).thresholds is None

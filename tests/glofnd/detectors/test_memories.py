@@ -103,14 +103,6 @@ def test_ifnd():
     assert found.any() and not found.all()
 
 
-def test_the_share_that_ifnd_accepts_grows():
-    detector = IFND(50, 3, clusters=3, ramp=4, final_share=0.8, start_filter=2)
-    detector.state.fill("memory", normalize(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), dim=1))
-    for epoch, share in ((2, 0.2), (3, 0.4), (5, 0.8), (9, 0.8)):
-        detector.begin_epoch(epoch)
-        assert int((detector.state.column("cluster") >= 0).sum()) == round(50 * share)
-
-
 def test_kmeans():
     generator = torch.Generator().manual_seed(0)
     truth = torch.arange(60) % 5

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from glofnd import CLIP, FastCLIPv3, GloFND, KeepAll, LocationScale, SogCLR
-from glofnd.detectors import DETECTORS, build_detector
+from glofnd import CLIP, FastCLIPv3, GloFND, LocationScale, SogCLR
+from glofnd.detectors import build_detector
 from glofnd.objectives import OBJECTIVES, build_objective
-from glofnd.parameters import parameters
 from tests.glofnd.objectives.common import CONTRASTIVE, EVERY, SAMPLES, draw, make, same_state, snapshot
 
 every_pair = pytest.mark.parametrize(("name", "detector"), EVERY)
@@ -172,14 +171,6 @@ def test_first_visit_takes_the_estimate_itself_in_a_mixed_batch():
     torch.testing.assert_close(mixed.u["image"][6:], fresh.u["image"][6:])
 
 
-def test_options_of_the_user_survive_a_restored_state():
-    """alpha, lr and start epochs are arguments and no state, so a checkpoint cannot bring back old ones."""
-    new = SogCLR(6, detector=GloFND(6, alpha=0.2, lr=0.1, start_filter=1))
-    new.load_state_dict(SogCLR(6, detector=GloFND(6, alpha=0.4, lr=0.5, start_filter=9)).state_dict())
-    detector = new.detectors["image"]
-    assert (detector.alpha, detector.descent.lr, detector.start_filter) == (0.2, 0.1, 1)
-
-
 # Bytes: float32 u (4), temperature and velocity (8); once per modality.
 STATE = {"sogclr": 4, "isogclr": 12, "fastclip-v1": 8, "fastclip-v2": 24, "fastclip-v3": 8}
 LEARNED = {"glofnd": 12, "location-scale": 16, "ifnd": 4 * (8 + 1), "memory-quantile": 4 * (8 + 1)}
@@ -191,10 +182,3 @@ def test_state_per_sample(name, detector):
     expected = STATE.get(name, 0) + len(small.modalities) * LEARNED.get(detector, 0)
     sizes = [sum(v.numel() * v.element_size() for v in o.state_dict().values()) for o in (small, large)]
     assert small.bytes_per_sample == expected and sizes[1] - sizes[0] == 50 * expected
-
-
-def test_every_option_is_declared_with_a_range_or_choices():
-    for kind in (*DETECTORS.values(), *OBJECTIVES.values()):
-        for parameter in parameters(kind).values():
-            assert parameter.type is bool or parameter.range or parameter.choices
-    assert KeepAll(5).thresholds is None
