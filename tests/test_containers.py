@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import glofnd
-
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = (ROOT / "containers" / "Dockerfile").read_text()
 DEFINITION = (ROOT / "containers" / "glofnd.def").read_text()
@@ -61,16 +59,6 @@ def test_takes_the_first_tool_that_works_or_says_why_none_does(tools: Path) -> N
     add(tools, "podman", "apptainer")
     assert build(tools)[1][-1] == "docker"
     assert build(tools, NO_DAEMON="1")[1][-1] == "podman"
-
-
-def test_hands_version_commit_base_and_further_arguments_on(tools: Path) -> None:
-    add(tools, "podman")
-    done, call = build(tools, "--", "--no-cache", BASE_IMAGE="localhost/base image")
-    assert done.returncode == 0, done.stderr
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert call[call.index("--tag") + 1] == f"glofnd:{glofnd.__version__}"
-    assert any(re.fullmatch(f"COMMIT={head.stdout.strip()}(-dirty)?", argument) for argument in call)
-    assert {f"VERSION={glofnd.__version__}", "BASE_IMAGE=localhost/base image", "--no-cache"} <= set(call)
 
 
 def test_apptainer_writes_the_image_the_config_names(tools: Path) -> None:

@@ -60,12 +60,6 @@ def clone(tmp_path: Path) -> Clone:
     return Clone(tmp_path)
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Clone:
-    (tmp_path / "other").mkdir()
-    return Clone(tmp_path / "other")
-
-
 LOCK = "requirements/lock.txt"
 
 
@@ -84,22 +78,6 @@ def test_continues_after_an_interruption(clone: Clone) -> None:
     clone.calls()
     assert clone.install().returncode == 0
     assert clone.calls() == [LOCK]
-
-
-def test_clones_with_the_same_lock_share_an_environment(clone: Clone, other: Clone, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    assert clone.install(VENV=shared).returncode == 0
-    assert other.install(VENV=shared).returncode == 0
-    assert (clone.calls(), other.calls()) == (["venv", LOCK], [])
-
-
-def test_what_another_clone_made_for_another_lock_stays(clone: Clone, other: Clone, tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    clone.install(VENV=shared)
-    other.change_lock()
-    done = other.install(VENV=shared)
-    assert done.returncode == 2 and f"made by {clone.root}" in done.stderr
-    assert other.calls() == []
 
 
 def test_what_was_moved_or_made_by_others_stays(clone: Clone) -> None:

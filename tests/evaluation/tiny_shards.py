@@ -1,31 +1,14 @@
 """Tiny shards and run configs for the commands that need an encoder."""
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from glofnd.data.split import Split
 from glofnd.data.writer import write_shards
 from glofnd.detectors import DETECTORS
-from glofnd.encoders import ENCODERS
-from glofnd.objectives import OBJECTIVES
-from glofnd.parameters import parameters
-from glofnd.pretraining.options import TrainingOptions
 from glofnd.views import TwoViews
+from tests.glofnd.pretraining.tiny_run import make_config, png, resolved
 
 NAMES = ["red", "green", "blue", "grey"]
-
-
-def with_defaults(target, given=None):
-    """Options of `target`, those that are not given at their defaults."""
-    return {name: (given or {}).get(name, option.default) for name, option in parameters(target).items()}
-
-
-def png(array):
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def write_split(root, split, samples, seed, side=32, labelled=True):
@@ -52,23 +35,10 @@ def write_split(root, split, samples, seed, side=32, labelled=True):
 
 def run_config(objective, detector, modality="unimodal", seed=1, epochs=2, **options):
     """A run config as the workflow resolves it; `options` go to the detector."""
-    encoder = {"name": "open-clip", "model": "glofnd-test"}
-    if modality == "unimodal":
-        small = {"width": 4, "stem": "small", "projector_hidden": 8, "projector_dim": 6}
-        encoder = {"name": "resnet18", **with_defaults(ENCODERS["resnet18"], small)}
-    return {
-        "run": f"tiny/{objective}/{detector}/seed{seed}",
-        "experiment": "tiny",
-        "modality": modality,
-        "seed": seed,
-        "dataset": "tiny",
-        "label": "label",
-        "encoder": encoder,
-        "views": with_defaults(TwoViews),
-        "training": {**with_defaults(TrainingOptions), "epochs": epochs, "batch_size": 8, "precision": "fp32"},
-        "objective": {"label": objective, "method": objective, **with_defaults(OBJECTIVES[objective])},
-        "detector": {"label": detector, "method": detector, **with_defaults(DETECTORS[detector], options)},
-    }
+    encoder = "resnet18" if modality == "unimodal" else "open-clip"
+    made = make_config(objective, detector, seed, epochs, {"lr": 0.001}, encoder)
+    rule = {"label": detector, "method": detector, **resolved(DETECTORS[detector], options)}
+    return {**made, "modality": modality, "views": resolved(TwoViews, {}), "detector": rule}
 
 
 def baseline_config(name, **changes):

@@ -8,8 +8,7 @@ import pytest
 from kill_at_line import killed_before_line
 
 import glofnd.files
-from glofnd.data import fetch, prepare, writer
-from glofnd.data.datasets import small
+from glofnd.data import writer
 from glofnd.data.manifest import ManifestError, read_manifest, verify_shards
 from glofnd.files import read_json, sha256, write_json
 from tests.glofnd.data.tiny_data import tiny_split, write
@@ -57,17 +56,3 @@ def test_shards_stand_only_with_their_manifest(tmp_path: Path) -> None:
         shutil.copytree(older, out)
         number += 29
     assert number > 300 and refused > 5
-
-
-def test_a_source_is_whole_or_not_there(tmp_path: Path) -> None:
-    """`source.json` is what the shard writer asks for, and it checks every file against it."""
-    fetch("digits", tmp_path / "warm")
-    number, absent = 0, 0
-    while killed_before_line(lambda: fetch("digits", tmp_path / "raw"), number, glofnd.files, small, prepare):
-        if (tmp_path / "raw/source.json").exists():
-            source = read_json(tmp_path / "raw/source.json")
-            assert all(sha256(tmp_path / "raw" / name) == digest for name, digest in source["sha256"].items())
-        else:
-            absent += 1
-        number += 9
-    assert number > 50 and absent > 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from snakemake.utils import update_config
 
-from workflow.config import ConfigError, read_config, resolve
+from workflow.config import ConfigError, main, read_config, resolve
 
 ROOT = Path(__file__).parents[2]
 FASHION = "experiments/fashion-mnist"
@@ -260,12 +259,14 @@ def test_texts_of_the_command_line_become_what_is_wanted(config: dict[str, Any])
         (b"", "not keys and values"),
     ],
 )
-def test_a_file_that_is_no_config_is_told_in_one_line(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_a_file_that_is_no_config_is_told_in_one_line(
+    tmp_path: Path, content: bytes | None, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "my.yaml"
     if content is not None:
         path.write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "workflow.config", str(path)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
-    assert str(path) in done.stderr and why in done.stderr
+    monkeypatch.setattr(sys, "argv", ["workflow.config", str(path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and str(path) in said and why in said

@@ -55,7 +55,7 @@ class TinyBimodal(TinyModel):
 ENCODERS |= {"tiny-unimodal": TinyUnimodal, "tiny-bimodal": TinyBimodal}
 
 
-def _png(array):
+def png(array):
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()
@@ -65,9 +65,7 @@ def write_tiny(out, shards):
     """24 coloured pictures of 4 classes with captions, in so many shards; returns the folder."""
     generator = numpy.random.default_rng(0)
     labels = [i % 4 for i in range(SAMPLES)]
-    pictures = [
-        _png(numpy.clip(generator.normal(60 + 40 * k, 30, (16, 16, 3)), 0, 255).astype("uint8")) for k in labels
-    ]
+    pictures = [png(numpy.clip(generator.normal(60 + 40 * k, 30, (16, 16, 3)), 0, 255).astype("uint8")) for k in labels]
     split = Split(
         payloads=pictures,
         encode=bytes,
