@@ -60,8 +60,8 @@ def unimodal(batch: int, dim: int, packages: dict[str, Any]) -> dict[str, Conten
         for name, objective in (
             ("SimCLR", glofnd.SimCLR(batch)),
             ("SogCLR", glofnd.SogCLR(batch)),
-            ("SogCLR + GloFND", glofnd.SogCLR(batch, detector=_adam(glofnd, batch))),
-            ("SogCLR + location-scale", glofnd.SogCLR(batch, detector=_location_scale(glofnd, batch))),
+            ("SogCLR + GloFND", glofnd.SogCLR(batch, detector=glofnd.GloFND(batch, init="quantile"))),
+            ("SogCLR + location-scale", glofnd.SogCLR(batch, detector=glofnd.LocationScale(batch))),
         ):
             objective(*z, index, epoch=0)
             contenders[f"{name}{label}"] = _step(lambda o=objective: o(*z, index, epoch=1), z)
@@ -78,12 +78,11 @@ def bimodal(batch: int, dim: int, packages: dict[str, Any]) -> dict[str, Contend
     z, index = _embeddings(batch, dim)
     contenders = {}
     for label, glofnd in packages.items():
-        v1 = getattr(glofnd, "FastCLIPv1", None) or (lambda *a, f=glofnd.FastCLIP, **k: f(*a, version="v1", **k))
         for name, objective in (
             ("CLIP", glofnd.CLIP(batch)),
-            ("FastCLIP v1", v1(batch)),
-            ("FastCLIP v1 + GloFND", v1(batch, detector=_adam(glofnd, batch))),
-            ("FastCLIP v1 + location-scale", v1(batch, detector=_location_scale(glofnd, batch))),
+            ("FastCLIP v1", glofnd.FastCLIPv1(batch)),
+            ("FastCLIP v1 + GloFND", glofnd.FastCLIPv1(batch, detector=glofnd.GloFND(batch, init="quantile"))),
+            ("FastCLIP v1 + location-scale", glofnd.FastCLIPv1(batch, detector=glofnd.LocationScale(batch))),
         ):
             objective(*z, index, epoch=0)
             leaves = [*z, *objective.parameters()]
@@ -164,15 +163,6 @@ def _step(loss: Callable[[], Tensor], leaves: list[Tensor]) -> Contender:
         loss().backward()
 
     return step
-
-
-def _adam(glofnd: Any, batch: int) -> Any:
-    return glofnd.GloFND(batch, learner="adam", init="quantile")
-
-
-def _location_scale(glofnd: Any, batch: int) -> Any:
-    kind = getattr(glofnd, "LocationScale", None)
-    return kind(batch) if kind else glofnd.GloFND(batch, learner="moments")
 
 
 def _module(name: str) -> Any:

@@ -17,8 +17,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -26,19 +27,17 @@ import torch
 
 import glofnd
 from benchmarks.contenders import Contender, bimodal, checkout, missing, unimodal
-from glofnd.state import SampleState
 
 OURS = {"unimodal": "SogCLR + GloFND", "bimodal": "FastCLIP v1 + GloFND"}
 
+K = TypeVar("K")
 
-Times = dict[str, dict[str, float]]
 
-
-def race(contenders: dict[str, Contender], seconds: float, at_least: int) -> Times:
+def race(contenders: Mapping[K, Contender], seconds: float, at_least: int) -> dict[K, dict[str, float]]:
     """Median milliseconds of each contender, wall (`ms`) and CPU (`cpu_ms`), in rounds for at least `seconds`."""
     for call in contenders.values():
         call()
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    times: dict[K, list[tuple[float, float]]] = {name: [] for name in contenders}
     begin = time.perf_counter()
     while len(next(iter(times.values()))) < at_least or time.perf_counter() - begin < seconds:
         for name, call in contenders.items():
@@ -91,19 +90,6 @@ print(held("VmHWM") - before)"""
     return float(done.stdout)
 
 
-def state_update(num_samples: int) -> float:
-    """Median microseconds to read and write the per-sample state of 1,024 of `num_samples` samples."""
-    objective = glofnd.SogCLR(num_samples, detector=glofnd.GloFND(num_samples))
-    tables, times = [module for module in objective.modules() if isinstance(module, SampleState)], []
-    for _ in range(200):
-        index = torch.randint(num_samples, (1024,))
-        started = time.perf_counter()
-        for table in tables:
-            table.write(index, table.read(index))
-        times.append((time.perf_counter() - started) * 1e6)
-    return statistics.median(times)
-
-
 def _shown(found: dict[str, float], ours: dict[str, float], key: str) -> str:
     return f"{key.removesuffix('ms'):4s} {found[key]:9.2f} ms {found[key] / ours[key]:6.2f}   "
 
@@ -118,7 +104,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20.0, help="at least this long per race")
     parser.add_argument("--rounds", type=int, default=7, help="at least so many rounds per race")
-    parser.add_argument("--races-only", action="store_true", help="leave out memory, training step and state")
+    parser.add_argument("--races-only", action="store_true", help="leave out memory and training step")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(*missing(), sep="\n", end="\n" if missing() else "")
@@ -137,7 +123,6 @@ def main() -> None:
     if not arguments.races_only:
         result["training_step"] = training_step()
         result["peak_extra_mb"] = peak_memory()
-        result["state_update_us"] = {n: state_update(n) for n in (10**5, 10**6, 10**7)}
         print("\n", json.dumps({key: value for key, value in result.items() if key != "races"}, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -33,6 +31,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
+from benchmarks.objectives import race
 from glofnd.data import shard
 from glofnd.data.stream import ShardStream
 from glofnd.parameters import parameters
@@ -110,18 +109,6 @@ def peer(files: Path, size: int, batch: int, workers: int) -> Call:
     return epoch
 
 
-def race(contenders: dict[tuple[str, int], Call], rounds: int) -> dict[tuple[str, int], float]:
-    """Median seconds per call; contenders take turns, so that a busy machine slows all of them alike."""
-    times: dict[tuple[str, int], list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds + 1):
-        for name, call in contenders.items():
-            started = time.perf_counter()
-            call()
-            if turn:  # the first warms up
-                times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(found) for name, found in times.items()}
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,8 +127,8 @@ def main() -> None:
             calls = {("torchvision PIL", n): peer(folder / "files/train", size, batch, n) for n in WORKERS}
             calls |= {("ours, decoding", n): ours(folder / "shards", batch, n, cache=False) for n in WORKERS}
             calls["ours, cached", 0] = ours(folder / "shards", batch, 0, cache=True)
-            found = race(calls, 2 if arguments.quick else 7)
-        best = {kind: min(t for (other, _), t in found.items() if other == kind) for kind, _ in calls}
+            found = race(calls, 0, 2 if arguments.quick else 7)
+        best = {kind: min(t["ms"] / 1e3 for (other, _), t in found.items() if other == kind) for kind, _ in calls}
         print(f"\n{size} px, {extension}, batches of {batch}, load {os.getloadavg()[0]:.1f}")
         for kind, seconds in best.items():
             ratio, rate = best["torchvision PIL"] / seconds, number // batch * batch / seconds

@@ -12,11 +12,6 @@ def test_a_data_set_is_all_that_a_task_needs_and_every_parameter_is_described(na
     assert list(parameters(kind)) == list(kind.__dataclass_fields__)
 
 
-def test_lists_become_tuples_and_one_number_per_fraction_is_kept():
-    task = EVALUATIONS["linear"].task(dataset="digits", fractions=[1, 0.1])
-    assert (task.fractions, task.draws) == ((1, 0.1), (1, 2))
-
-
 @pytest.mark.parametrize(
     ("evaluation", "task"),
     [

@@ -45,19 +45,3 @@ def test_killed_before_any_line_it_ends_as_if_undisturbed(tmp_path: Path) -> Non
     assert kills >= POINTS // 3
     assert final(out) == whole
     assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "history.json", "metrics.json"]
-
-
-def test_killed_at_every_line_of_the_end_nothing_is_lost(tmp_path: Path) -> None:
-    """From the last resume file on, through history, metrics and checkpoint to the removal of the resume file."""
-    config = make_config("sogclr", "glofnd", training={"checkpoint_seconds": 0, "threads": 1})
-    shards = write_tiny(tmp_path / "shards", shards=2)
-    lines = lines_of(lambda: pretrain(config, shards, tmp_path / "whole"), *MODULES)
-    whole = final(tmp_path / "whole")
-    for back in range(2, 100, 16):
-        out = tmp_path / f"back{back}"
-        assert killed_before_line(lambda out=out: pretrain(config, shards, out), lines - back, *MODULES)
-        if (out / "checkpoint.pt").exists():
-            assert final(out) == whole
-        assert not killed_before_line(lambda out=out: pretrain(config, shards, out), 10**9)
-        assert final(out) == whole
-        assert sorted(path.name for path in out.iterdir()) == ["checkpoint.pt", "history.json", "metrics.json"]

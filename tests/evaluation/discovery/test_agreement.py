@@ -100,12 +100,3 @@ def test_curves_equal_a_plain_loop():
         np.testing.assert_allclose(seen[1:], plain(both, both, rows, labels, thresholds[rows] + shift))
         assert seen[0] == shift
     assert np.isnan(shifted[-1, 2]), "nothing dropped has no precision"
-
-
-def test_two_modalities_and_no_thresholds():
-    generator = np.random.default_rng(1)
-    images, texts, labels = unit(generator, 1, 12, 4), unit(generator, 1, 12, 4), np.arange(12) // 3
-    curve, shifted = rank_curves(images, texts, np.arange(12), labels, np.array([0.23]), None, np.zeros(0))
-    limits = exact_thresholds(images, texts, np.arange(12), 0.23)
-    np.testing.assert_allclose(curve[0], plain(images, texts, np.arange(12), labels, limits))
-    assert shifted is None

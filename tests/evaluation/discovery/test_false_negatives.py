@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from evaluation import evaluate
-from evaluation.discovery.agreement import pooled
 from evaluation.discovery.false_negatives import finds_of
 from evaluation.discovery.observation import Observation, observe
 from glofnd import checkpoint
@@ -163,11 +162,3 @@ def test_finds_are_sorted_and_above_the_threshold():
     assert found.tolist() == [[2, 1, -1], [-1, -1, -1]]
     np.testing.assert_allclose(similarity[0, :2], np.cos([0.1, 0.2]), rtol=1e-6)
     assert finds_of(side, np.array([0]), np.array([0, 0, 1, 0, 0]), count=3)[0].tolist() == [[1, 3, -1]]
-
-
-def test_counts_at_other_thresholds():
-    side = tiny_side([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], threshold=np.nan)
-    counts = side.counts_at(np.array([0.9, 0.9, np.nan, 0.9]), np.array([0, 0, 1, 0]))
-    assert counts.pairs.tolist() == [3, 3, 0, 3]
-    assert counts.dropped.tolist() == [1, 1, 0, 1]
-    assert pooled(counts)["precision"].value == pytest.approx(2 / 3)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from glofnd import BatchQuantile, GlobalThreshold, GloFND, LocationScale, SogCLR
+from glofnd import GlobalThreshold, GloFND, LocationScale, SogCLR
 from glofnd.detectors import DETECTORS, Tile
 from glofnd.detectors.detector import Scratch
 from tests.glofnd.objectives.common import SAMPLES, draw, make
@@ -196,17 +196,6 @@ def test_converges_to_the_exact_quantile(bank, kind, options, epochs, bound):
     assert error.mean() < bound and error.quantile(0.95) < 3.5 * bound
     seen = objective.inspect(z, z, range(BANK))["image"]
     assert abs(float(seen.dropped.sum() / seen.negative.sum()) - SHARE) < 0.02
-
-
-def test_location_scale_is_faster_than_the_paper_and_better_than_the_batch(bank):
-    z, pairs = bank
-    exact, errors = pairs.quantile(1 - SHARE, dim=1), {}
-    for kind in (GloFND, LocationScale):
-        detector = kind(BANK, alpha=SHARE)
-        learn(detector, z, 5)
-        errors[kind] = (detector.thresholds - exact).abs().mean()
-    seen = SogCLR(BANK, detector=BatchQuantile(BANK, alpha=SHARE)).inspect(z[:BATCH], z[:BATCH], range(BATCH))["image"]
-    assert errors[LocationScale] < 0.8 * (seen.threshold - exact[seen.anchor]).abs().mean() < errors[GloFND]
 
 
 def test_global_threshold_is_the_quantile_of_all_pairs(bank):

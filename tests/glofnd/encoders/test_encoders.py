@@ -25,11 +25,11 @@ def test_shapes(name, features, stem):
 def test_forward_equals_torchvisions_with_the_same_weights(name):
     from torchvision import models
 
-    theirs = getattr(models, name)().eval()
+    theirs = getattr(models, name)().double().eval()
     theirs.fc = torch.nn.Identity()
-    ours = build_model(run_config(name)).backbone.eval()
+    ours = build_model(run_config(name)).backbone.double().eval()
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
-    pictures = torch.randn(2, 3, 64, 64)
+    pictures = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     torch.testing.assert_close(ours(pictures), theirs(pictures))
 
 

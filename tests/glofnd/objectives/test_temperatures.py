@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from glofnd import CLIP, FastCLIPv1, FastCLIPv2, FastCLIPv3, ISogCLR, SimCLR
+from glofnd import CLIP, FastCLIPv1, FastCLIPv3, SimCLR
 from glofnd.objectives import build_objective
 from tests.glofnd.objectives.common import CONTRASTIVE, SAMPLES, draw
 
@@ -67,30 +67,3 @@ def test_gamma_falls_along_a_cosine():
     assert objective.gamma(0) == 1.0 and objective.gamma(9) == pytest.approx(0.6)
     assert objective.gamma(6) == pytest.approx(0.2 + 0.4 * (1 + math.cos(math.pi / 3)))
     assert objective.gamma(18) == objective.gamma(100) == 0.2
-
-
-def test_a_dense_neighbourhood_gets_a_higher_temperature():
-    """Four samples near each other, and one far from all: iSogCLR keeps the neighbours of the four."""
-    generator = torch.Generator().manual_seed(1)
-    dense = torch.tensor([1.0, 0.0, 0.0]) + 0.1 * torch.randn(2, 4, 3, generator=generator)
-    z = torch.cat([dense, torch.tensor([-1.0, 0.0, 0.0]).expand(2, 1, 3)], dim=1)
-    objective = ISogCLR(5, temperature=0.2, temperature_lr=0.05)
-    for epoch in range(60):
-        objective(*z, range(5), epoch=epoch)
-    temperature = objective.temperature["image"]
-    assert temperature[:4].min() > temperature[4]
-    assert temperature.min() >= 0.05 and temperature.max() <= 0.7
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "message"),
-    [
-        (FastCLIPv1, {"gamma_end": 0.0}, "gamma_end must be > 0"),
-        (FastCLIPv2, {"temperature": 2.0}, "temperature must be >= 0.01 and <= 1"),
-        (ISogCLR, {"temperature_min": 0.8}, "temperature_min must be below temperature_max; got 0.8 and 0.7"),
-        (ISogCLR, {"temperature": 0.8}, r"temperature 0.8 lies outside \[0.05, 0.7\]"),
-    ],
-)
-def test_wrong_arguments(kind, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        kind(5, **arguments)
