@@ -5,7 +5,6 @@ import os
 import pickle
 import tarfile
 
-import numpy as np
 import pytest
 import torch
 
@@ -43,14 +42,6 @@ def test_checkpoints(payload, tmp_path, kind):
         torch.save({"model": payload}, path, _use_new_zipfile_serialization=kind == "torch")
     with pytest.raises(ValueError, match=r"checkpoint\.pt: damaged checkpoint"):
         checkpoint.read(path)
-
-
-def test_arrays(payload, tmp_path):
-    array = np.empty(2, dtype=object)
-    array[:] = [payload, payload]
-    np.savez(tmp_path / "it.npz", x=array, allow_pickle=True)
-    with np.load(tmp_path / "it.npz", allow_pickle=False) as file, pytest.raises(ValueError, match="allow_pickle"):
-        file["x"]
 
 
 def test_members_of_a_webdataset(payload, tmp_path):
