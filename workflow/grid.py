@@ -75,24 +75,25 @@ class Grid:
         """Folder of all results."""
         return str(self.config["paths"]["results"])
 
-    def _cells(self, methods: Callable[[Config], Iterable[tuple[str, str]]]) -> dict[str, Run]:
+    def _cells(self, methods: Callable[[Config], Iterable[tuple[str, str]]], seeds: list[int]) -> dict[str, Run]:
         found = (
             Run(name, objective, detector, seed)
             for name, experiment in self.config["experiments"].items()
             for objective, detector in methods(experiment)
-            for seed in self.config["seeds"]
+            for seed in seeds
         )
         return {run.id: run for run in found}
 
     @cached_property
     def runs(self) -> dict[str, Run]:
         """Every trained run by its id: each objective with each detector, and rivals with none."""
-        return self._cells(lambda e: [*product(e["objectives"], e["detectors"]), *product(e["rivals"], [NONE])])
+        seeds = self.config["seeds"]
+        return self._cells(lambda e: [*product(e["objectives"], e["detectors"]), *product(e["rivals"], [NONE])], seeds)
 
     @cached_property
     def baselines(self) -> dict[str, Run]:
-        """Every baseline run by its id."""
-        return self._cells(lambda e: product([BASELINE], e["baselines"]))
+        """Every baseline run by its id: of the first seed alone, for orientation; no method is compared with one."""
+        return self._cells(lambda e: product([BASELINE], e["baselines"]), self.config["seeds"][:1])
 
     def run(self, run_id: str) -> Run:
         """The run of that id; an unknown one raises `KeyError`."""
