@@ -109,6 +109,24 @@ class Grid:
         yield from self.runs.values()
         yield from self.baselines.values()
 
+    @cached_property
+    def first_look(self) -> list[Run]:
+        """Trained and evaluated before all others: baseline, and GloFND or the first detector, on one seed."""
+        name, experiment = next(iter(self.config["experiments"].items()))
+        baseline = (self.config["significance"] or {"baseline": NONE})["baseline"]
+        methods = {label: block["method"] for label, block in experiment["detectors"].items()}
+        others = [label for label in methods if label != baseline and methods[label] != "oracle"]
+        others.sort(key=lambda label: methods[label] != "glofnd")
+        if baseline not in methods or not others:
+            return []
+        objective, seed = next(iter(experiment["objectives"])), self.config["seeds"][0]
+        return [Run(name, objective, label, seed) for label in (baseline, others[0])]
+
+    def urgency(self, name: str) -> int:
+        """What is added to the priority of a run or trunk of that id: 90 where the first look needs it."""
+        wanted = {f"{run.experiment}/{run.objective}/seed{run.seed}" for run in self.first_look}
+        return 90 * (name in wanted | {run.id for run in self.first_look})
+
     # Trunks
 
     @cached_property

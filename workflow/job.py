@@ -73,6 +73,10 @@ def _evaluate(grid: Any, given: Namespace) -> None:
         out,
     )
     write_json(out / "evaluations.json", {"run": run.id, "evaluations": grid.evaluations(run)})
+    if run in grid.first_look:
+        from workflow.first_look import first_look
+
+        print(first_look(grid), file=sys.stderr)
 
 
 def _tables(grid: Any, given: Namespace) -> None:

@@ -33,8 +33,8 @@ class MemoryQuantile(MemoryDetector):
     with linear interpolation, as `torch.quantile`. A pair of a batch is dropped where m_i m_j > lambda_i; similarities
     of single views are spread more widely than those of averages, and are not held against these thresholds. The work
     is N x N x D multiplications an epoch; with `candidates` j (and i, in scope global) runs over a random subset of so
-    many samples, drawn anew each epoch: N x candidates x D. In the k-th filtering epoch alpha is min(1, k / ramp) of its
-    value: few pairs are found surely at first, and more once these have improved the encoder.
+    many samples, drawn anew each epoch: N x candidates x D. In the k-th filtering epoch alpha is min(1, k / ramp)
+    of its value: few pairs are found surely at first, and more once these have improved the encoder.
     """
 
     single: Tensor

@@ -26,11 +26,19 @@ DETECTORS = {
 
 def test_runs_are_the_product_and_baselines_stand_beside_them() -> None:
     grid = Grid(_config(DETECTORS))
-    assert len(grid.runs) == 8 and len(grid.baselines) == 2
+    assert len(grid.runs) == 8 and len(grid.baselines) == 1
     assert grid.run("exp/sogclr/glofnd/seed2") == Run("exp", "sogclr", "glofnd", 2)
     assert grid.run("exp/baseline/raw-pixels/seed1").kind == "baseline"
     with pytest.raises(KeyError):
         grid.run("exp/sogclr/glofnd/seed9")
+
+
+def test_the_first_look_needs_two_runs_and_their_trunk() -> None:
+    grid = Grid(_config(DETECTORS) | {"significance": None})
+    assert [run.id for run in grid.first_look] == ["exp/sogclr/none/seed1", "exp/sogclr/early/seed1"]
+    assert all(grid.urgency(name) > 0 for name in ("exp/sogclr/seed1", "exp/sogclr/none/seed1"))
+    assert not grid.urgency("exp/sogclr/seed2") and not grid.urgency("exp/sogclr/glofnd/seed1")
+    assert not Grid(_config({"none": DETECTORS["none"]}) | {"significance": None}).first_look
 
 
 def test_runs_branch_where_their_detector_first_touches_anything() -> None:

@@ -71,7 +71,8 @@ def test_numbers_are_those_of_the_tables_on_disk(benchmark: dict[str, Any], page
         rival = here[here["objective"] == "dcl"]["value"]
         assert rows["DCL"][column].startswith(f"{percent(rival.mean())} ± {percent(rival.std())}")
         here = here[here["objective"] != "dcl"]
-        for name, label in (("all negatives", "none"), ("GloFND", "glofnd"), ("raw pixels", "raw-pixels")):
+        assert rows["raw pixels"][column] == percent(here[here["detector"] == "raw-pixels"]["value"].item())
+        for name, label in (("all negatives", "none"), ("GloFND", "glofnd")):
             values = here[here["detector"] == label]["value"]
             assert rows[name][column].startswith(f"{percent(values.mean())} ± {percent(values.std())}")
         assert rows["chance"][column] == "10.0"

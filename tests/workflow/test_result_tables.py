@@ -35,9 +35,9 @@ def chosen(table, **values):
 def test_every_table_is_written_and_the_summary_read_back(tree, tmp_path):
     said = write_tables(tree, tmp_path)
     table = summary(tree, tmp_path)
-    # (9 runs + 3 baselines) x (4 linear + 2 discovery)
-    assert len(table) == 72 == len(pd.read_csv(tmp_path / "summary.csv"))
-    assert set(table["kind"]) == {"method", "baseline"} and table["primary"].sum() == 24
+    # (9 runs + 1 baseline) x (4 linear + 2 discovery)
+    assert len(table) == 60 == len(pd.read_csv(tmp_path / "summary.csv"))
+    assert set(table["kind"]) == {"method", "baseline"} and table["primary"].sum() == 20
     assert table[table["metric"] == "precision"]["value"].isna().all()
     pd.testing.assert_frame_equal(read_summary(tmp_path / "summary.parquet"), table)
     assert len(pd.read_csv(tmp_path / "summary_mean.csv")) == 24
@@ -57,9 +57,9 @@ def test_means_are_over_seeds(tree, tmp_path):
 
 def test_a_missing_result_is_an_error_or_left_out(tree, tmp_path):
     (tmp_path / "runs/exp/sogclr/glofnd/seed2/linear/metrics.json").unlink()
-    with pytest.raises(ValueError, match=r"glofnd/seed2/linear/metrics.json: no such result \(1 of 24 are missing\)"):
+    with pytest.raises(ValueError, match=r"glofnd/seed2/linear/metrics.json: no such result \(1 of 20 are missing\)"):
         summary(tree, tmp_path)
-    assert len(summary(tree, tmp_path, allow_missing=True)) == 68
+    assert len(summary(tree, tmp_path, allow_missing=True)) == 56
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """An imported benchmark: 4 methods with 3 seeds each."""
     made = write_tree(tmp_path_factory.mktemp("mlflow"))
     states = imported(made)
-    assert len(states) == 4 + 12 and set(states.values()) == {"added"}
+    assert len(states) == 4 + 10 and set(states.values()) == {"added"}
     return made
 
 

@@ -172,7 +172,8 @@ def _caution(trial: Trial) -> str:
         )
     for label in trial.settings["baselines"]:
         scores = [s for task in trial.primary if {label, trial.reference} <= (s := trial.scores[task]).keys()]
-        if as_good := sum(fmean(s[label].values()) >= fmean(s[trial.reference].values()) for s in scores):
+        # A baseline has one seed.
+        if as_good := sum(all(value >= s[trial.reference][seed] for seed, value in s[label].items()) for s in scores):
             said.append(
                 f"Caution: {trial.name(label)}, never trained, is at least as good as {trial.name(trial.reference)} in "
                 f"{as_good} of {len(scores)} tasks."

@@ -12,7 +12,7 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{run}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{run}}.tsv"
-    priority: 20
+    priority: lambda wildcards: 20 + GRID.urgency(wildcards.run)
     threads: RESOURCES["evaluate"]["threads"]
     resources:
         **RESOURCES["evaluate"]["resources"],

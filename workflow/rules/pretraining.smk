@@ -16,7 +16,7 @@ rule trunk:
         f"{RESULTS}/logs/trunk/{{trunk}}/epoch{{epoch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/trunk/{{trunk}}/epoch{{epoch}}.tsv"
-    priority: 100
+    priority: lambda wildcards: 100 + GRID.urgency(wildcards.trunk)
     threads: lambda wildcards: SESSION.training_threads(wildcards.trunk)
     resources:
         **RESOURCES["pretrain"]["resources"],
@@ -46,7 +46,7 @@ rule pretrain:
         f"{RESULTS}/logs/pretrain/{{run}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/pretrain/{{run}}.tsv"
-    priority: 50
+    priority: lambda wildcards: 50 + GRID.urgency(wildcards.run)
     threads: lambda wildcards: SESSION.training_threads(wildcards.run)
     resources:
         **RESOURCES["pretrain"]["resources"],
