@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
@@ -54,6 +55,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        f"{RESULTS}/data-checked.json",
         f"{RESULTS}/report.html",
         f"{RESULTS}/mlflow-import.json",
     message:

@@ -31,11 +31,14 @@ class Pictures:
         shards: folder of all shards, `{dataset}/{split}` below it.
         dataset, split: which of them.
         workers: threads that read and decode ahead where the pictures do not fit the memory.
+        cache_bytes: decoded pictures are kept in memory if they take at most so much.
     """
 
-    def __init__(self, shards: Path, dataset: str, split: str, workers: int = 2) -> None:
+    def __init__(
+        self, shards: Path, dataset: str, split: str, workers: int = 2, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self.folder, self.dataset, self.split = shards / dataset / split, dataset, split
-        self.name, self.workers = f"{dataset}.{split}", workers
+        self.name, self.workers, self.cache_bytes = f"{dataset}.{split}", workers, cache_bytes
         self.manifest = read_manifest(self.folder)
         self.index: Array = self.manifest.index
         self.sha256: str = self.manifest.sha256()
@@ -46,7 +49,7 @@ class Pictures:
     @cached_property
     def _reader(self) -> PictureReader:
         verify_shards(self.manifest)
-        return PictureReader(self.manifest, CACHE_BYTES)
+        return PictureReader(self.manifest, self.cache_bytes)
 
     def label(self, field: str) -> Array:
         """Label values [N]; an unknown field raises `ValueError` with the choices."""

@@ -41,6 +41,18 @@ def _shard(grid: Any, given: Namespace) -> None:
     shard(grid.config["datasets"][given.dataset], given.dataset, given.split, raw, out, given.threads)
 
 
+def _check(grid: Any, given: Namespace) -> None:
+    from workflow.data_checks import refusals
+
+    if found := refusals(grid):
+        raise ValueError(
+            "\n  ".join([f"{len(found)} problem{'s' * (len(found) > 1)} in the data; nothing was trained", *found])
+        )
+    write_json(
+        Path(grid.results) / "data-checked.json", [f"{dataset}/{split}" for dataset, split in grid.splits_read()]
+    )
+
+
 def _pretrain(grid: Any, given: Namespace) -> None:
     from glofnd.pretraining import pretrain
 
@@ -100,6 +112,7 @@ def _report(grid: Any, given: Namespace) -> None:
 COMMANDS: dict[str, tuple[Callable[[Any, Namespace], None], dict[str, type], str]] = {
     "fetch": (_fetch, {"source": str}, "fetch a source"),
     "shard": (_shard, {"dataset": str, "split": str}, "write one split as webdataset tars with a manifest"),
+    "check": (_check, {}, "hold splits against each other and against the config, before anything is trained"),
     "trunk": (_trunk, {"trunk": str, "epoch": int}, "train what several runs share, up to an epoch"),
     "pretrain": (_pretrain, {"run": str}, "train one run"),
     "evaluate": (_evaluate, {"run": str}, "evaluate one run"),

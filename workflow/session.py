@@ -6,10 +6,14 @@ import fcntl
 import getpass
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, NoReturn
+
+from snakemake.logging import logger
 
 from evaluation import EVALUATIONS
 from glofnd.files import read_json, write_json
@@ -28,6 +32,14 @@ def _stop(text: str) -> NoReturn:
     """End Snakemake with plain lines instead of a traceback."""
     print(text, file=sys.stderr)
     raise SystemExit(2)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
+    """Ctrl-C: jobs have it, too, and stop; what Snakemake makes of that, a shell command for each, helps nobody."""
+    signal.signal(number, signal.default_int_handler)
+    logger.addFilter(lambda record: False)
+    print("\ninterrupted; the same command goes on", file=sys.stderr)
+    raise KeyboardInterrupt
 
 
 def _growing(least: int, most: int | None) -> Callable[[object, int], int]:
@@ -94,6 +106,8 @@ class Session:
         self.resources = {rule: _asked(given) for rule, given in self.grid.config["resources"].items()}
         self._lock: IO[str] | None = None
         self._files: dict[str, str] = {}
+        if workflow.is_main_process:
+            signal.signal(signal.SIGINT, _interrupted)
 
     def _checked(self, config: Config) -> Config:
         from workflow.config import ConfigError, read_config, resolve
@@ -174,6 +188,7 @@ class Session:
             )
         except OSError as error:
             _stop(f"error: nothing was started: {results}: {error.strerror}; make it writable or name another folder")
+        self._try_store()
         self._warn_of_unseen_folders()
         for job in self.workflow.dag.needrun_jobs():
             if job.rule.name == "shard" and Path(job.output[0]).exists():
@@ -181,6 +196,17 @@ class Session:
         path = results / "benchmark.json"
         if not path.is_file() or read_json(path) != self.grid.config:
             write_json(path, self.grid.config)
+
+    def _try_store(self) -> None:
+        """Before anything is trained: the store of results that the config names answers."""
+        store = self.grid.config["mlflow"]["tracking_uri"]
+        if store and any(job.rule.name in ("trunk", "pretrain") for job in self.workflow.dag.needrun_jobs()):
+            from workflow.tracking import reached
+
+            try:
+                reached(store)
+            except OSError as error:
+                _stop(f"error: nothing was started: mlflow.tracking_uri: {error}")
 
     def _warn_of_unseen_folders(self) -> None:
         """Where rules run in an image: it sees the working folder, and what is bound."""

@@ -15,6 +15,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -38,7 +39,7 @@ from glofnd.provenance import config_hash
 from workflow.grid import Grid, Run
 from workflow.report.figures import looks, training
 
-__all__ = ["import_runs"]
+__all__ = ["import_runs", "reached"]
 
 NAME, HASH = "glofnd.run", "glofnd.hash"
 """Tags of every imported run; the hash is set last, so that an import that was cut off shows."""
@@ -74,21 +75,34 @@ def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str
         OSError: the store cannot be reached or written.
     """
     store = benchmark["mlflow"]["tracking_uri"] or f"sqlite:///{benchmark['paths']['results']}/mlflow.db"
+    client, done = reached(store), dict[str, dict[str, str]]()
+    with _explained(store):
+        for experiment in benchmark["experiments"]:
+            done |= _import_experiment(client, benchmark, experiment)
+    write_json(out, {"tracking_uri": store, "runs": done})
+    return done
+
+
+def reached(store: str) -> MlflowClient:
+    """A client of a store that answers; one in a SQLite file is made where there is none. Else raises `OSError`."""
     # It logs a traceback of each error that it raises besides.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    try:
+    with _explained(store):
         if store.startswith("sqlite:///"):
             _create(make_url(store))
         client = MlflowClient(tracking_uri=store)
-        done: dict[str, dict[str, str]] = {}
-        for experiment in benchmark["experiments"]:
-            done |= _import_experiment(client, benchmark, experiment)
-    except (MlflowException, SQLAlchemyError) as error:
+        client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def _explained(store: str) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, ImportError) as error:
         # SQLAlchemy adds the statement, with all its parameters, and a link.
         text, _, _ = str(error).partition("[SQL:")
         raise OSError(f"MLflow store {store}: {' '.join(text.split())}; call the same command again") from error
-    write_json(out, {"tracking_uri": store, "runs": done})
-    return done
 
 
 def _create(address: URL) -> None:

@@ -22,6 +22,7 @@ def main() -> int:
     outputs = {
         "fetch": lambda: [paths["raw"] / given["--source"] / "source.json"],
         "shard": lambda: [paths["shards"] / given["--dataset"] / given["--split"] / "manifest.json"],
+        "check": lambda: [results / "data-checked.json"],
         "trunk": lambda: [results / "trunks" / given["--trunk"] / f"epoch{given['--epoch']}" / "checkpoint.pt"],
         "pretrain": lambda: [
             results / "runs" / given["--run"] / name for name in ("checkpoint.pt", "history.json", "metrics.json")

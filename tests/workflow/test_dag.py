@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -141,9 +142,10 @@ def test_a_failing_job_leaves_the_others_results_and_its_resume_file(dag: Dag) -
 
 
 @pytest.mark.slow
-def test_data_is_fetched_and_sharded_before_anything_is_trained(dag: Dag) -> None:
+def test_data_are_fetched_sharded_and_checked_before_anything_is_trained(dag: Dag) -> None:
     commands = [call[0] for call in FIRST_CALLS]
-    assert max(place for place, command in enumerate(commands) if command == "fetch") < commands.index("trunk")
+    data = [place for place, command in enumerate(commands) if command in ("fetch", "shard")]
+    assert max(data) < commands.index("check") < min(commands.index("trunk"), commands.index("evaluate"))
     assert commands.count("shard") == 4
 
 
@@ -165,7 +167,7 @@ def test_a_second_run_does_nothing(dag: Dag) -> None:
 def test_a_picture_more_makes_its_data_set_anew_and_what_depends_on_it(dag: Dag) -> None:
     picture = dag.folder / "pictures/ant.png"
     picture.touch()
-    assert _planned(dag.run("--dry-run")) == {"shard": 2, "evaluate": 7, **LATER}
+    assert _planned(dag.run("--dry-run")) == {"shard": 2, "check": 1, "evaluate": 7, **LATER}
     picture.unlink()
     assert dag.run().returncode == 0 and dag.calls() == []
 
@@ -187,7 +189,7 @@ def test_changing_one_detector_reruns_only_its_runs(dag: Dag) -> None:
 @pytest.mark.slow
 def test_a_new_task_evaluates_every_run_again_and_trains_none(dag: Dag) -> None:
     change = "experiments={'glyphs': {'evaluations': {'discovery': false}}}"
-    assert _planned(dag.run("--dry-run", "--config", change)) == {"evaluate": 7, **LATER}
+    assert _planned(dag.run("--dry-run", "--config", change)) == {"check": 1, "evaluate": 7, **LATER}
 
 
 @pytest.mark.slow
@@ -215,6 +217,24 @@ def test_a_bad_config_is_one_clear_message_and_nothing_starts(dag: Dag) -> None:
     assert done.returncode == 2 and "sedes: unknown key; did you mean 'seeds'?" in text and "\n  seeds:" in text
     assert "Traceback" not in text and 'File "' not in text
     assert dag.calls() == []
+
+
+@pytest.mark.slow
+def test_a_tracking_server_that_does_not_answer_is_told_before_training(dag: Dag) -> None:
+    done = dag.run("--config", "seeds=[1,2,3]", "mlflow={'tracking_uri': 'http://127.0.0.1:9'}")
+    assert done.returncode == 2 and dag.calls() == []
+    assert "nothing was started: mlflow.tracking_uri: " in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_the_same_command_goes_on(dag: Dag) -> None:
+    started = dag.start("--forcerun", "report", sleep="report")
+    wait_for(lambda: dag.calls() != [])
+    started.send_signal(signal.SIGINT)
+    os.kill(int(dag.calls()[-1][-1]), signal.SIGTERM)
+    _, stderr = started.communicate(timeout=240)
+    assert started.returncode != 0 and stderr.rstrip().endswith("interrupted; the same command goes on")
+    assert "Exception" not in stderr and dag.run().returncode == 0
 
 
 @pytest.mark.slow

@@ -42,3 +42,33 @@ rule shard:
     shell:
         "job --threads {threads} shard --dataset {wildcards.dataset:q} --split {wildcards.split:q}"
         " > >(log {log:q}) 2>&1"
+
+
+# Splits against each other and against the config, once all are there. A checkpoint, and not an input of trainings: what
+# is trained already stays when there are other data to be checked.
+checkpoint check:
+    input:
+        [f"{GRID.shards(*split)}/manifest.json" for split in GRID.splits_read()],
+    output:
+        f"{RESULTS}/data-checked.json",
+    log:
+        f"{RESULTS}/logs/check.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check.tsv"
+    priority: 150
+    threads: RESOURCES["shard"]["threads"]
+    resources:
+        **RESOURCES["shard"]["resources"],
+    params:
+        config=digest(GRID.config["experiments"]),
+    message:
+        "Checking all data before anything is trained"
+    shell:
+        "job --threads {threads} check > >(log {log:q}) 2>&1"
+
+
+def after_the_check(*made):
+    """What makes these files waits until all data are checked; later, or where they are there, it needs nothing."""
+    if workflow.is_main_process and not all(Path(path).exists() for path in made):
+        checkpoints.check.get()
+    return []

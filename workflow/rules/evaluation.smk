@@ -6,6 +6,9 @@ rule evaluate:
     input:
         manifests=lambda wildcards: GRID.evaluation_manifests(GRID.run(wildcards.run)),
         checkpoint=lambda wildcards: GRID.checkpoint(GRID.run(wildcards.run)),
+        data=lambda wildcards: after_the_check(
+            f"{RESULTS}/runs/{wildcards.run}/evaluations.json"
+        ),
     output:
         f"{RESULTS}/runs/{{run}}/evaluations.json",
     log:

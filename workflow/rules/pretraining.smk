@@ -10,6 +10,9 @@ rule trunk:
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_trunk(GRID.trunk(wildcards.trunk, int(wildcards.epoch)))
         ),
+        data=lambda wildcards: after_the_check(
+            f"{RESULTS}/trunks/{wildcards.trunk}/epoch{wildcards.epoch}/checkpoint.pt"
+        ),
     output:
         checkpoint=f"{RESULTS}/trunks/{{trunk}}/epoch{{epoch}}/checkpoint.pt",
     log:
@@ -37,6 +40,9 @@ rule pretrain:
         manifest=lambda wildcards: f"{GRID.training_shards(wildcards.run)}/manifest.json",
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_run(GRID.run(wildcards.run))
+        ),
+        data=lambda wildcards: after_the_check(
+            f"{RESULTS}/runs/{wildcards.run}/checkpoint.pt"
         ),
     output:
         checkpoint=f"{RESULTS}/runs/{{run}}/checkpoint.pt",
