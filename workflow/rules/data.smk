@@ -55,7 +55,7 @@ checkpoint check:
         f"{RESULTS}/logs/check.log",
     benchmark:
         f"{RESULTS}/benchmarks/check.tsv"
-    priority: 150
+    priority: 195
     threads: RESOURCES["shard"]["threads"]
     resources:
         **RESOURCES["shard"]["resources"],
