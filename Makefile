@@ -79,11 +79,12 @@ mlflow: ## Browse the runs on http://127.0.0.1:5000 (other port: PORT=...)
 	@if [ ! -f '$(RESULTS)/mlflow.db' ]; then \
 	    echo "error: there is no $(RESULTS)/mlflow.db yet; run make demo first, or name the results: make mlflow RESULTS=results/smoke" >&2; exit 2; fi
 	@requirements/install
-	@answers() { (exec 3<>/dev/tcp/127.0.0.1/$(PORT); printf 'GET /health HTTP/1.0\r\n\r\n' >&3; read -r <&3) 2>/dev/null; }; \
-	if answers; then echo 'error: something answers on port $(PORT) already; choose another: make mlflow PORT=...' >&2; exit 2; fi; \
+	@reached() { exec 3<>/dev/tcp/127.0.0.1/$(PORT); }; \
+	if (reached) 2>/dev/null; then echo 'error: port $(PORT) is in use; choose another: make mlflow PORT=...' >&2; exit 2; fi; \
+	answers() { (reached; printf 'GET /health HTTP/1.0\r\n\r\n' >&3; read -r -t 9 <&3) 2>/dev/null; }; \
 	(until answers; do kill -0 $$$$ || exit; sleep 0.5; done; \
 	    echo 'MLflow is ready on http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning, Ctrl-C stops it') & \
-	$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
+	$(ACTIVATE); exec mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri 'sqlite:///$(RESULTS)/mlflow.db'
 
 report: config-there setup ## Make the report again, and Snakemake's own report of the run beside it
 	@$(READABLE)
