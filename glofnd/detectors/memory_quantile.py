@@ -33,8 +33,7 @@ class MemoryQuantile(MemoryDetector):
     with linear interpolation, as `torch.quantile`. A pair of a batch is dropped where m_i m_j > lambda_i; similarities
     of single views are spread more widely than those of averages, and are not held against these thresholds. The work
     is N x N x D multiplications an epoch; with `candidates` j (and i, in scope global) runs over a random subset of so
-    many samples, drawn anew each epoch: N x candidates x D. In the k-th filtering epoch alpha is min(1, k / ramp)
-    of its value: few pairs are found surely at first, and more once these have improved the encoder.
+    many samples, drawn anew each epoch: N x candidates x D.
     """
 
     single: Tensor
@@ -48,14 +47,13 @@ class MemoryQuantile(MemoryDetector):
         momentum: Annotated[float, Range(ge=0, lt=1), "weight of the past in the average"] = 0.5,
         scope: Scope = "sample",
         candidates: Candidates = None,
-        ramp: Annotated[int, Range(ge=1), "filtering epochs in which alpha rises to its value"] = 1,
         start_update: StartUpdate = 0,
         start_filter: StartFilter = 1,
         treatment: Treatment = "eliminate",
     ) -> None:
         columns = {"threshold": 1.0} if scope == "sample" else {}
         super().__init__(num_samples, dim, momentum, start_update, start_filter, treatment, **columns)
-        self.alpha, self.scope, self.candidates, self.ramp = alpha, scope, candidates, ramp
+        self.alpha, self.scope, self.candidates = alpha, scope, candidates
         if candidates is None:
             self.unshared = "memory-quantile without `candidates` compares all averages in every process"
         if scope == "global":
@@ -81,7 +79,6 @@ class MemoryQuantile(MemoryDetector):
     def begin_epoch(self, epoch: int) -> None:
         """Take the quantiles over the averages as they are."""
         device = self.computed.device
-        alpha = self.alpha * min(1.0, (epoch + 1 - self.start_filter) / self.ramp)
         order = torch.randperm(self.num_samples, generator=torch.Generator().manual_seed(epoch))
         chosen = (order[: self.candidates] if self.candidates else order).sort().values.to(device)
         others = normalize(self.state.read(chosen, "memory")["memory"], dim=1)
@@ -90,13 +87,13 @@ class MemoryQuantile(MemoryDetector):
         if len(others) < 2:
             return
         if self.scope == "global":
-            self.single.copy_(pair_quantile(others, alpha))
+            self.single.copy_(pair_quantile(others, self.alpha))
             return
         found = []
         for index in torch.split(torch.arange(self.num_samples, device=device), max(1, TILE // len(others))):
             mine = normalize(self.state.read(index, "memory")["memory"], dim=1)
             similarity = (mine @ others.T).masked_fill(index.unsqueeze(1) == chosen, -math.inf)
-            quantile = row_quantile(similarity, alpha)
+            quantile = row_quantile(similarity, self.alpha)
             found.append(torch.where(mine.any(1), quantile, torch.ones_like(quantile)))
         self.thresholds = torch.cat(found)
 
