@@ -61,7 +61,7 @@ def headline(trial: Trial) -> str:
             tested |= label in trial.judged
             helped |= label in trial.judged and better > 0
     if not tested:
-        return "Not tested: results or tests are missing."
+        return "Not tested: every difference is zero, or results are missing."
     return f"{'' if helped else 'No help shown: '}{', '.join(said)} comparisons."
 
 
