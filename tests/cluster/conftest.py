@@ -38,7 +38,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def failing_benchmark(folder: Path, *labels: str) -> tuple[dict[str, Any], list[str], dict[str, str]]:
     """Trainings that `failing_jobs.py` stands in for: config, targets, environment. The data is there already."""
-    for name in ("raw/typefaces/source.json", "shards/glyphs/train/manifest.json"):
+    for name in ("raw/typefaces/source.json", "shards/glyphs/train/manifest.json", "out/data-checked.json"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("{}")
     (folder / "bin").mkdir()
@@ -52,7 +52,10 @@ def failing_benchmark(folder: Path, *labels: str) -> tuple[dict[str, Any], list[
         "significance": None,
         # One minute and 600 MB for the first attempt.
         "resources": {"pretrain": {"mem_mb": 600, "runtime": 1, "gpu": 1, "partition": "left"}},
-        "experiments": {"glyph-captions": False, "glyphs": {"detectors": detectors}},
+        "experiments": {
+            "glyph-captions": False,
+            "glyphs": {"detectors": detectors, "evaluations": {"linear": False, "transfer": False}},
+        },
     }
     targets = [f"{FAILING}/{label}/seed1/checkpoint.pt" for label in labels]
     return config, targets, {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
