@@ -562,7 +562,7 @@ def read_config(path: Path) -> Config:
 def _rows(parameters: Mapping[str, Parameter]) -> Iterator[str]:
     for name, given in parameters.items():
         default = "required" if given.default is REQUIRED else f"`{json.dumps(given.default)}`"
-        kind = " \\| ".join(given.choices) if given.choices else getattr(given.type, "__name__", str(given.type))
+        kind = " or ".join(given.choices) if given.choices else getattr(given.type, "__name__", str(given.type))
         bounds = f" {given.range}" if given.range else ""
         yield f"| `{name}` | {kind.replace('|', 'or')}{bounds} | {default} | {given.description} |"
 
