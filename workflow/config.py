@@ -172,7 +172,7 @@ def _tracking(address: str | None) -> str | None:
         url = make_url(address)
         try:
             options = url.get_dialect()().create_connect_args(url)[1]
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{_shown(address)} has an option that SQLite does not take ({error})") from None
         if unknown := url.query.keys() - options.keys():
             raise ValueError(f"{_shown(address)}: SQLite has no option {min(unknown)}; leave it out")

@@ -36,6 +36,10 @@ def refusals(grid: Grid) -> list[str]:
     return [*found, *contradictions(config, set(), files=False)]
 
 
+def _no_oracle(name: str) -> None:
+    raise ValueError(f"{name}: an oracle needs labels, and these pictures have none; switch it off (`oracle: false`)")
+
+
 def _checks(grid: Grid, opened: Opened) -> Iterator[Callable[[], Any]]:
     """What jobs do before their work, as functions that raise `ValueError`."""
     for pair in grid.splits_read():
@@ -45,6 +49,8 @@ def _checks(grid: Grid, opened: Opened) -> Iterator[Callable[[], Any]]:
         trained = opened(experiment["dataset"], experiment["split"])
         if trained.manifest.labels:
             yield partial(trained.label, experiment["label"])
+        elif any(block["method"] == "oracle" for block in experiment["detectors"].values()):
+            yield partial(_no_oracle, trained.name)
         for name, tasks in experiment["evaluations"].items():
             for task in (EVALUATIONS[name].task(**given) for given in tasks):
                 sides = [opened(*split) for split in task.splits()]

@@ -12,14 +12,20 @@ __all__ = ["first_look"]
 
 
 def first_look(grid: Grid) -> str:
-    """The main metrics of the two runs of `Grid.first_look`, side by side; nothing before both are there."""
+    """The main metrics of the two runs of `Grid.first_look`, side by side; nothing before both are there and fit."""
     baseline, other = grid.first_look
-    table = summary(grid.config, Path(grid.results), allow_missing=True)
-    table = table[table["primary"] & (table["experiment"] == other.experiment) & (table["seed"] == other.seed)]
-    table = table[(table["objective"] == other.objective) & (table["evaluation"] != "discovery")]
+    experiment = grid.config["experiments"][other.experiment]
+    two = {label: experiment["detectors"][label] for label in (baseline.detector, other.detector)}
+    alone = {"objectives": {other.objective: {}}, "detectors": two, "rivals": {}, "baselines": []}
+    config = {**grid.config, "seeds": [other.seed], "experiments": {other.experiment: experiment | alone}}
+    try:
+        table = summary(config, Path(grid.results), allow_missing=True)
+    except ValueError:
+        return ""
+    table = table[table["primary"] & (table["evaluation"] != "discovery")]
     table = table.sort_values("fraction", ascending=False, kind="stable")
     lines = [f"First look at {other.experiment}, one seed and so no result yet, in percent:"]
-    home = grid.config["experiments"][other.experiment]["dataset"]
+    home = experiment["dataset"]
     for _, rows in table.groupby(KEY, dropna=False, sort=False):
         values = dict(zip(rows["detector"], rows["value"], strict=True))
         if {baseline.detector, other.detector} <= values.keys():

@@ -88,7 +88,8 @@ def _evaluate(grid: Any, given: Namespace) -> None:
     if run in grid.first_look:
         from workflow.first_look import first_look
 
-        print(first_look(grid), file=sys.stderr)
+        if text := first_look(grid):
+            print(text, file=sys.stderr)
 
 
 def _tables(grid: Any, given: Namespace) -> None:

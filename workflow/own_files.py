@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable
@@ -38,11 +39,13 @@ def fingerprint(folder: Path, listed: str | None = None, beside: Iterable[str] =
                 name, known = prefix + entry.name, ""
                 if foreign(entry.name):
                     continue
-                if entry.is_dir():
-                    below.append(f"{name}/")
-                elif entry.is_file():
-                    stat = entry.stat()
-                    files, size, known = files + 1, size + stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}"
+                # A link to itself is neither, and no data.
+                with contextlib.suppress(OSError):
+                    if entry.is_dir():
+                        below.append(f"{name}/")
+                    elif entry.is_file():
+                        stat = entry.stat()
+                        files, size, known = files + 1, size + stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}"
                 found.update(os.fsencode(f"{name}\n{known}\n"))
     if listed is not None:
         found.update(sha256(listed).encode())

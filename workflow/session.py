@@ -146,6 +146,17 @@ class Session:
         made = (EVALUATIONS[name].task(**task) for name in tasks for task in tasks[name])
         return {name: digest for task in made for name, digest in task.files().items()}
 
+    def after_the_check(self, check: Any, *made: str) -> list[str]:
+        """An input that waits until all data are checked; what is there already needs no check.
+
+        Args:
+            check: Snakemake's handle of that checkpoint.
+            made: what the rule makes.
+        """
+        if self.workflow.is_main_process and not all(Path(path).exists() for path in made):
+            check.get()
+        return []
+
     # Training
 
     def training_threads(self, name: str) -> int:

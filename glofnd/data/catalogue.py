@@ -163,8 +163,7 @@ DATASETS: dict[str, Dataset] = {
         fetch_typefaces,
         labels=("label", "base", "family", "kind"),
         captions=True,
-        # Those of the other splits depend on the families that are asked for.
-        samples={"test-fonts": 2609, "test-characters": 567},
+        samples={"train": 7252, "test-fonts": 2609, "new-characters": 1570, "test-characters": 567},
         download=28_191_510,
     ),
     "imagenet100": Dataset(

@@ -23,7 +23,7 @@ def plain_name(name: str) -> str:
 def _read(path: Path, pair: Callable[[str], tuple[str, str]]) -> dict[str, str]:
     """Key and name of each line; raises `ValueError` naming a line that is empty or whose key was there before."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").strip().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 ({error})") from error
     found: dict[str, str] = {}

@@ -121,7 +121,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _stamps(folder: Path) -> tuple[Path, Path]:
     """Where it is noted that shards were verified: beside them, else, where they are read-only, in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glofnd" / "verified"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "glofnd/verified"  # noqa: PTH111
     return folder / ".verified", cache / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
 
 

@@ -65,10 +65,3 @@ checkpoint check:
         "Checking all data before anything is trained"
     shell:
         "job --threads {threads} check > >(log {log:q}) 2>&1"
-
-
-def after_the_check(*made):
-    """What makes these files waits until all data are checked; later, or where they are there, it needs nothing."""
-    if workflow.is_main_process and not all(Path(path).exists() for path in made):
-        checkpoints.check.get()
-    return []

@@ -6,8 +6,8 @@ rule evaluate:
     input:
         manifests=lambda wildcards: GRID.evaluation_manifests(GRID.run(wildcards.run)),
         checkpoint=lambda wildcards: GRID.checkpoint(GRID.run(wildcards.run)),
-        data=lambda wildcards: after_the_check(
-            f"{RESULTS}/runs/{wildcards.run}/evaluations.json"
+        data=lambda wildcards: SESSION.after_the_check(
+            checkpoints.check, f"{RESULTS}/runs/{wildcards.run}/evaluations.json"
         ),
     output:
         f"{RESULTS}/runs/{{run}}/evaluations.json",

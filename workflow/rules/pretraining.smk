@@ -10,8 +10,9 @@ rule trunk:
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_trunk(GRID.trunk(wildcards.trunk, int(wildcards.epoch)))
         ),
-        data=lambda wildcards: after_the_check(
-            f"{RESULTS}/trunks/{wildcards.trunk}/epoch{wildcards.epoch}/checkpoint.pt"
+        data=lambda wildcards: SESSION.after_the_check(
+            checkpoints.check,
+            f"{RESULTS}/trunks/{wildcards.trunk}/epoch{wildcards.epoch}/checkpoint.pt",
         ),
     output:
         checkpoint=f"{RESULTS}/trunks/{{trunk}}/epoch{{epoch}}/checkpoint.pt",
@@ -41,8 +42,8 @@ rule pretrain:
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_run(GRID.run(wildcards.run))
         ),
-        data=lambda wildcards: after_the_check(
-            f"{RESULTS}/runs/{wildcards.run}/checkpoint.pt"
+        data=lambda wildcards: SESSION.after_the_check(
+            checkpoints.check, f"{RESULTS}/runs/{wildcards.run}/checkpoint.pt"
         ),
     output:
         checkpoint=f"{RESULTS}/runs/{{run}}/checkpoint.pt",

@@ -94,7 +94,8 @@ class Folder(PictureOptions):
         if listed is not None:
             there = _class_folders(root)
             classes = read_class_folders(Path(listed), there)
-            require_known(classes, there, root)
+            if root == trained or not trained.is_dir():
+                require_known(classes, there, root)
             return classes
         classes = _class_folders(trained if trained.is_dir() else root)
         require_known(_class_folders(root), classes, trained)

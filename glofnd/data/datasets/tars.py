@@ -33,6 +33,8 @@ __all__ = ["CC3M", "PICTURES", "Sample", "WebDataset", "samples_of"]
 PICTURES = tuple(suffix[1:] for suffix in SUFFIXES)
 # webdataset's rule: the key ends at the first dot of the base name.
 _MEMBER = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
+_ABOUT = re.compile(r"(readme|index|meta(data)?|licen[cs]e)$", re.IGNORECASE)
+"""What lies beside samples in published tars."""
 _META = re.compile(r"__[^/]*__($|/)")
 
 
@@ -75,9 +77,11 @@ def samples_of(path: Path, wanted: Sequence[str], aside: list[str]) -> Iterator[
                         sample.bad("has a second picture")
                     sample.picture = (offset, size)
                 elif extension in wanted:
+                    if extension in sample.texts:
+                        sample.bad(f"has a second .{extension}")
                     handle.seek(offset)
                     sample.texts[extension] = handle.read(size)
-            if sample.picture is None and not sample.texts:
+            if sample.picture is None and (not sample.texts or _ABOUT.match(key.rpartition("/")[2])):
                 aside.append(key)
                 continue
             if sample.picture is None:
