@@ -37,6 +37,7 @@ def job_counts(grid: Grid) -> dict[str, int]:
     counts = {
         "fetch": len({file for dataset, _ in read for file in grid.source(dataset)}),
         "shard": len(read),
+        "check": 1,
         "trunk": len(grid.trunks),
         "pretrain": len(grid.runs),
         "evaluate": len(grid.evaluated()),
