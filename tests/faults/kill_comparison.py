@@ -40,7 +40,7 @@ def results(folder: Path) -> dict[str, Any]:
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        times = re.match(r"out/(logs|benchmarks|mlflow|report)|\.snakemake|session|raw|shards.*json|.*lock$", name)
+        times = re.match(r"out/(logs|benchmarks|mlflow|report)|\.snakemake|session|raw|shards.*(json|verified)|.*lock$", name)
         if path.is_file() and not times:
             found[name] = content(path)
     with closing(sqlite3.connect(folder / "out/mlflow.db")) as store:

@@ -46,7 +46,7 @@ def config() -> dict[str, Any]:
             "batch-quantile": False,
             "location-scale": False,
             "oracle": False,
-            "glofnd": {"start_update": 1, "start_filter": 1},
+            "glofnd": {"alpha": 0.1, "start_update": 1, "start_filter": 1},
         },
         "evaluations": {
             "linear": [{"dataset": "mine", "fractions": [1], "draws": [1]}],
