@@ -40,8 +40,8 @@ def results(folder: Path) -> dict[str, Any]:
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        times = re.match(r"out/(logs|benchmarks|mlflow|report)|\.snakemake|session|raw|shards.*(json|verified)|.*lock$", name)
-        if path.is_file() and not times:
+        other = r"out/(logs|benchmarks|mlflow|report)|\.snakemake|session|raw|shards.*json|.*(lock|verified)$"
+        if path.is_file() and not re.match(other, name):
             found[name] = content(path)
     with closing(sqlite3.connect(folder / "out/mlflow.db")) as store:
         found["MLflow"] = sorted(store.execute("select name, status, lifecycle_stage from runs").fetchall())
