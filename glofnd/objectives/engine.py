@@ -396,7 +396,8 @@ def _weigh(side: Side, tile: Tile, out: Tensor) -> tuple[Tensor | None, dict[str
 
 
 def _weighted_mean(similarity: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
-    return (similarity * weight).sum(-1) * inverse
+    mean: Tensor = torch.linalg.vecdot(similarity, weight)
+    return mean * inverse
 
 
 def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
