@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from pathlib import Path
 
 from snakemake.utils import min_version
 

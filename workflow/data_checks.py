@@ -18,8 +18,6 @@ from workflow.grid import Grid
 
 __all__ = ["refusals"]
 
-Opened = Callable[[str, str], Pictures]
-
 
 def refusals(grid: Grid) -> list[str]:
     """One line for each problem: of the shards, of splits with each other, of the config with their sizes."""
@@ -40,7 +38,7 @@ def _no_oracle(name: str) -> None:
     raise ValueError(f"{name}: an oracle needs labels, and these pictures have none; switch it off (`oracle: false`)")
 
 
-def _checks(grid: Grid, opened: Opened) -> Iterator[Callable[[], Any]]:
+def _checks(grid: Grid, opened: Callable[[str, str], Pictures]) -> Iterator[Callable[[], Any]]:
     """What jobs do before their work, as functions that raise `ValueError`."""
     for pair in grid.splits_read():
         yield partial(verify_shards, opened(*pair).manifest)

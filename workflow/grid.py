@@ -124,8 +124,7 @@ class Grid:
 
     def urgency(self, name: str) -> int:
         """What is added to the priority of a run or trunk of that id: 90 where the first look needs it."""
-        wanted = {f"{run.experiment}/{run.objective}/seed{run.seed}" for run in self.first_look}
-        return 90 * (name in wanted | {run.id for run in self.first_look})
+        return 90 * any(name in (run.id, f"{run.experiment}/{run.objective}/seed{run.seed}") for run in self.first_look)
 
     # Trunks
 

@@ -78,7 +78,7 @@ def prepare(
 def _numbers(name: str, values: Index) -> Tensor:
     try:
         # numpy's integers of any width, byte order and strides; numpy need not be there.
-        if getattr(getattr(values, "dtype", None), "kind", "none") in "iu":
+        if getattr(getattr(values, "dtype", None), "kind", None) in ("i", "u"):
             values = values.astype("int64")  # type: ignore[union-attr]
         return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
