@@ -12,8 +12,10 @@ from glofnd.data.manifest import FORMAT
 from workflow.grid import digest
 from workflow.session import Session, where_results_are
 
+# What was given is there already. A file that says `alone: true` is a whole config.
+if not config.get("alone"):
 
-configfile: f"{workflow.basedir}/config.yaml"
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 report: "workflow/report/workflow.rst"

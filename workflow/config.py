@@ -41,7 +41,9 @@ from glofnd.data.catalogue import DATASETS, Dataset, configured
 from glofnd.parameters import REQUIRED, Parameter
 from workflow import declared
 
-__all__ = ["Benchmark", "ConfigError", "dataset_of", "nearest", "options_as_markdown", "read_config", "resolve"]
+__all__ = [
+    *("Benchmark", "ConfigError", "dataset_of", "merged", "nearest", "options_as_markdown", "read_config", "resolve"),
+]
 
 Config = dict[str, Any]
 
@@ -367,6 +369,7 @@ class Experiment(Section):
 class Benchmark(Section):
     """A whole config."""
 
+    alone: bool = Field(default=False, strict=True, description="true: a whole config, not laid over config.yaml")
     paths: Paths = Field(description="folders")
     seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(min_length=1, description="one run of each per seed")
     tuning_seeds: Annotated[list[Seed], AfterValidator(_unique)] = Field(
@@ -379,7 +382,9 @@ class Benchmark(Section):
     )
     mlflow: Mlflow = Field(default=Mlflow(), description="where runs are imported to")
     plan: Plan = Field(default=Plan(), description="for `make plan`, where nothing has been measured yet")
-    container: Image = Field(default=None, description="image for `--use-singularity`: a .sif file or docker://...")
+    container: Image = Field(
+        default="containers/glofnd-cpu.sif", description="image for `--use-singularity`: a .sif file or docker://..."
+    )
     resources: Rules = Field(default=Rules(), description="what a job of each rule asks for")
 
 
@@ -554,6 +559,18 @@ def read_config(path: Path) -> Config:
     if not isinstance(found, dict):
         raise ValueError(f"{path}: holds {_shown(found)}, not keys and values")
     return found
+
+
+def merged(*files: Path) -> Config:
+    """What Snakemake makes of config files: each is laid over those before it, all over config.yaml unless `alone`."""
+    from snakemake.utils import update_config
+
+    given: Config = {}
+    for file in files:
+        update_config(given, read_config(file))
+    config = {} if given.get("alone") else read_config(Path(__file__).parents[1] / "config.yaml")
+    update_config(config, given)
+    return config
 
 
 # Documentation

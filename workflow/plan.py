@@ -12,19 +12,17 @@ from typing import Any
 
 import pandas as pd
 import torch
-from snakemake.utils import update_config
 
 from glofnd.data.catalogue import DATASETS
 from glofnd.encoders import build_model
 from glofnd.failures import report
 from glofnd.files import read_json
 from glofnd.pretraining.trainer import objective_of
-from workflow.config import ConfigError, read_config, resolve
+from workflow.config import ConfigError, merged, resolve
 from workflow.grid import Grid
 
 __all__ = ["as_text", "costs", "job_counts"]
 
-ROOT = Path(__file__).parents[1]
 Config = dict[str, Any]
 
 # Numbers that an optimiser keeps for each parameter.
@@ -134,10 +132,7 @@ def as_text(grid: Grid) -> str:
 def main() -> None:
     """Print the plan of config.yaml with the files named on the command line laid over it."""
     try:
-        config = read_config(ROOT / "config.yaml")
-        for file in sys.argv[1:]:
-            update_config(config, read_config(Path(file)))
-        print(as_text(Grid(resolve(config, files=False))), end="")
+        print(as_text(Grid(resolve(merged(*map(Path, sys.argv[1:])), files=False))), end="")
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

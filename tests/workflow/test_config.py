@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from snakemake.utils import update_config
 
-from workflow.config import ConfigError, main, read_config, resolve
+from workflow.config import ConfigError, main, merged, read_config, resolve
 
 ROOT = Path(__file__).parents[2]
 FASHION = "experiments/fashion-mnist"
@@ -32,10 +30,7 @@ def put(config: dict[str, Any], key: str, value: object) -> dict[str, Any]:
 @pytest.fixture
 def config() -> dict[str, Any]:
     """The preset of Fashion-MNIST, with the numbers pinned that mistakes are made about."""
-    loaded = read_config(ROOT / "config.yaml")
-    update_config(loaded, read_config(ROOT / "configs/fashion-mnist.yaml"))
-    for block in ("datasets", "experiments"):
-        loaded[block] = {name: value for name, value in loaded[block].items() if value is not False}
+    loaded = read_config(ROOT / "configs/fashion-mnist.yaml")
     loaded |= {"seeds": [1, 2, 3], "tuning_seeds": []}
     loaded["datasets"]["fashion-mnist"] = {"train_samples": 8192}
     fashion = loaded["experiments"]["fashion-mnist"]
@@ -62,11 +57,8 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
     standard = resolve(default)
     assert resolve(standard) == standard, "a resolved config is a config"
     for preset in (ROOT / "configs").glob("*.yaml"):
-        merged = deepcopy(default)
-        if preset.name == "learners.yaml":
-            update_config(merged, read_config(preset.with_name("fashion-mnist.yaml")))
-        update_config(merged, read_config(preset))
-        resolved = resolve(merged, files=False)
+        below = [preset.with_name("fashion-mnist.yaml")] if preset.name == "learners.yaml" else []
+        resolved = resolve(merged(*below, preset), files=False)
         assert resolved["paths"]["results"] != default["paths"]["results"], preset
         # Presets may share shards, but never make different ones in one place.
         if resolved["paths"]["shards"] == standard["paths"]["shards"]:

@@ -12,7 +12,7 @@ import pytest
 from snakemake.utils import update_config
 
 from glofnd.encoders import build_model
-from workflow.config import read_config, resolve
+from workflow.config import merged, resolve
 from workflow.grid import Grid
 from workflow.plan import as_text, costs, job_counts
 
@@ -20,8 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def grid_of(tmp_path: Path, **changes: Any) -> Grid:
-    config = read_config(ROOT / "config.yaml")
-    update_config(config, read_config(ROOT / "configs/smoke.yaml"))
+    config = merged(ROOT / "configs/smoke.yaml")
     update_config(
         config, {"paths": {"results": str(tmp_path / "results"), "shards": str(tmp_path / "shards")}, **changes}
     )
