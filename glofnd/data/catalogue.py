@@ -13,7 +13,7 @@ from typing import Any
 
 from glofnd.data.dataset_options import Options
 from glofnd.data.datasets import torchvision_sets as photographs
-from glofnd.data.datasets.captions import CocoCaptions, Flickr30k
+from glofnd.data.datasets.captions import CaptionList, CocoCaptions, Flickr30k
 from glofnd.data.datasets.emoji import Emoji
 from glofnd.data.datasets.folder import Folder, ImageNet100
 from glofnd.data.datasets.glyphs import Glyphs
@@ -241,6 +241,14 @@ DATASETS: dict[str, Dataset] = {
         "the user's own",
         templates="photo",
         obtain="name the folder of your own pictures as `path`: `path`/<split>/<class>/<picture>",
+    ),
+    "captions": Dataset(
+        CaptionList,
+        "the user's own",
+        labels=("caption",),
+        captions=True,
+        templates="photo",
+        obtain="name the folder of your own list of pictures and captions as `path`, and the list as `train`",
     ),
     "webdataset": Dataset(
         WebDataset,

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from glofnd.data.manifest import NO_LABEL
 from glofnd.data.picture_files import square_file
-from glofnd.data.split import BadSamples, Index, Split, printable
+from glofnd.data.split import BadSamples, Index, Split, drawn, printable
 from glofnd.parameters import Range, parameters
 
 __all__ = [
     *("BadSamplesPolicy", "Encoding", "ImageSize", "MaxSkipped", "OwnCopy", "OwnFolder", "Samples", "Shards"),
-    *("Options", "PictureOptions", "SmallOptions", "SplitSeed"),
+    *("Options", "PictureOptions", "SmallOptions", "SplitSeed", "TestShare"),
 ]
 
 ImageSize = Annotated[int, Range(ge=8), "pictures are stored as squares of so many pixels a side"]
@@ -32,6 +33,7 @@ OwnCopy = Annotated[
     str | None, "folder of your own copy: torchvision's `root`, or the data set's folder in it; null fetches it"
 ]
 OwnFolder = Annotated[str, "folder of your own files"]
+TestShare = Annotated[float, Range(gt=0, lt=1), "share that is the test set where `train` and `test` are the same"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,20 @@ class PictureOptions(Options):
         made = partial(encode, self.image_size, self.encoding)
         return Split(classes, labels, payloads, made, 3, extension=self.encoding, **{"bad_samples": self.bad(), **more})
 
+    def divided(self, whole: Split, name: str, test_share: float) -> Split:
+        """One of two splits that are drawn from one: a share, of each class, is the test set."""
+        # Those without a valid class are one of their own.
+        classes = [label - NO_LABEL for label in whole.labels.get("label", [0] * len(whole))]
+        return whole.part(drawn(classes, name, None, round(test_share * len(whole)), self.split_seed))
+
     def chosen(
-        self, paths: Sequence[Any], classes: dict[str, list[str]], labels: dict[str, list[int]], index: Index
+        self,
+        paths: Sequence[Any],
+        classes: dict[str, list[str]],
+        labels: dict[str, list[int]],
+        index: Index,
+        **more: Any,
     ) -> Split:
         """`made_of` those of `index`."""
         taken = {field: [int(values[place]) for place in index] for field, values in labels.items()}
-        return self.made_of([str(paths[place]) for place in index], classes, taken)
+        return self.made_of([str(paths[place]) for place in index], classes, taken, **more)

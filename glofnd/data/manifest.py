@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,8 @@ class Manifest:
     """One split of `samples` samples, with indices below `indices`; those of `skipped` are vacant.
 
     `labels[field]` is int64 `[indices]`, by sample index: numbers of `classes[field]`, `NO_LABEL` at vacant indices.
-    `skipped` says of each sample left out its `index`, `where` it was and the `reason`.
+    `skipped` says of each sample left out its `index`, `where` it was and the `reason`; `aside` how many files were no
+    samples, by kind.
     """
 
     path: Path
@@ -78,6 +79,7 @@ class Manifest:
     config: dict[str, Any]
     shards: list[Shard]
     skipped: list[dict[str, Any]]
+    aside: dict[str, int] = field(default_factory=dict)
 
     @property
     def indices(self) -> int:

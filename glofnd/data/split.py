@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ class Split:
         channels: 1 or 3.
         captions: `captions[i]` are the captions of sample i, one or more, one line each.
         bad_samples: a sample that is left out keeps its place in every sequence, and all others theirs.
+        aside: how many files were no samples, by kind (`.svg`, `hidden`).
     """
 
     classes: dict[str, list[str]]
@@ -90,9 +92,22 @@ class Split:
     captions: list[list[str]] | None = None
     extension: str = "png"
     bad_samples: BadSamples = field(default_factory=BadSamples)
+    aside: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+    def part(self, index: Index) -> Split:
+        """The samples of `index` alone, in that order."""
+
+        def taken(values: Sequence[Any]) -> Any:
+            return values[index] if isinstance(values, np.ndarray) else [values[place] for place in index]
+
+        bad = copy.copy(self.bad_samples)
+        bad.found = {new: bad.found[old] for new, old in enumerate(index.tolist()) if old in bad.found}
+        labels = {field: taken(values) for field, values in self.labels.items()}
+        captions = None if self.captions is None else taken(self.captions)
+        return replace(self, labels=labels, payloads=taken(self.payloads), captions=captions, bad_samples=bad)
 
     def kept(self, values: Sequence[Any]) -> list[Any]:
         """Those of `values` that stand for samples which are not left out."""

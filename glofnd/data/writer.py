@@ -157,6 +157,7 @@ def write_shards(
         **head,
         "samples": total - len(skipped),
         **({"skipped": skipped} if skipped else {}),
+        **({"aside": split.aside} if split.aside else {}),
         "channels": split.channels,
         "classes": split.classes,
         "labels": labels,

@@ -1,4 +1,4 @@
-"""Pictures with sentences: COCO captions and Flickr30k, in the files that everybody has.
+"""Pictures with sentences: COCO captions and Flickr30k, in the files that everybody has, and a list of the user's own.
 
 Karpathy's JSON (Karpathy, Fei-Fei 2015) has both sets' captions and the splits that retrieval is reported on. Where two
 pictures carry the same captions they are false negatives of each other: that is the label field `caption`.
@@ -6,6 +6,7 @@ pictures carry the same captions they are false negatives of each other: that is
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from glofnd.data.dataset_options import OwnFolder, PictureOptions
+from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards, TestShare
 from glofnd.data.manifest import NO_LABEL
 from glofnd.data.split import BadSampleError, Split
 from glofnd.parameters import Range
 
-__all__ = ["CocoCaptions", "Flickr30k", "caption_field", "checked_captions"]
+__all__ = ["CaptionList", "CocoCaptions", "Flickr30k", "caption_field", "checked_captions"]
 
 Captioned = list[tuple[Path, list[object]]]
 
@@ -101,6 +102,34 @@ def _tokens(path: Path, listing: Path) -> Captioned:
     return [captions[name] for name in wanted]
 
 
+# Columns of Hugging Face's imagefolder, of open_clip, and others.
+_PICTURE = ("file_name", "filepath", "filename", "image", "path")
+_CAPTION = ("text", "caption", "title")
+
+
+def _listed(path: Path) -> Captioned:
+    """Pictures and captions of a list: CSV with a head, TSV where its name says so, or JSON lines."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            if path.suffix == ".jsonl":
+                rows = [json.loads(line) for line in handle if line.strip()]
+            else:
+                rows = list(csv.DictReader(handle, delimiter="\t" if path.suffix == ".tsv" else ","))
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: is no CSV, TSV (.tsv) or JSON lines (.jsonl) in UTF-8 ({error})") from error
+    picture, caption = (
+        next((name for name in names if rows and name in rows[0]), "") for names in (_PICTURE, _CAPTION)
+    )
+    if not picture or not caption:
+        known = f"{', '.join(_PICTURE)}, and {', '.join(_CAPTION)}"
+        raise ValueError(f"{path}: its first line names no column of pictures and one of captions; known are {known}")
+    found: dict[str, list[object]] = {}
+    for row in rows:
+        texts = row[caption] if isinstance(row[caption], list) else [row[caption]]
+        found.setdefault(row[picture], []).extend(texts)
+    return [(Path(name), texts) for name, texts in found.items()]
+
+
 CaptionsPerPicture = Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"]
 
 
@@ -120,7 +149,7 @@ class Captions(PictureOptions):
         bad, captions = self.bad(), list[list[str]]()
         for index, (path, texts) in enumerate(found):
             if path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"{file}: the file name {str(path)!r} is refused")
+                raise ValueError(f"{file}: the file name {str(path)!r} is refused; it must lie below {images}")
             captions.append([])
             try:
                 captions[index] = checked_captions(texts, f"{file}: {path.name}")[:most]
@@ -170,3 +199,21 @@ class Flickr30k(Captions):
             return self._captioned(name, most, self.root / "dataset_flickr30k.json", images, _karpathy, name)
         file = self.root / "results_20130124.token"
         return self._captioned(name, most, file, images, _tokens, self.root / f"{name}.txt")
+
+
+@dataclass(frozen=True)
+class CaptionList(Captions):
+    """Pictures with sentences, one of each a row of a list below `path`, which names pictures from its folder on."""
+
+    image_size: ImageSize = 32
+    shards: Shards = 8
+    encoding: Encoding = "png"
+    train: Annotated[str, "list of the training split: .csv, .tsv or .jsonl below `path`"] = "train.csv"
+    test: Annotated[str, "list of the test split; the same as `train` divides it"] = "test.csv"
+    captions_per_picture: CaptionsPerPicture = None
+    test_share: TestShare = 0.2
+
+    def _split(self, name: str) -> Split:
+        file = self.root / (self.train if name == "train" else self.test)
+        whole = self._captioned(name, self.captions_per_picture, file, file.parent, _listed)
+        return self.divided(whole, name, self.test_share) if self.train == self.test else whole

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from glofnd.data.class_names import read_class_folders, require_known
-from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Samples, Shards
+from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Samples, Shards, TestShare
 from glofnd.data.picture_files import SUFFIXES
 from glofnd.data.split import Split, drawn, printable, subset
-from glofnd.parameters import Range
 
-__all__ = ["IMAGENET100", "Folder", "ImageNet100", "foreign", "tell_aside"]
+__all__ = ["IMAGENET100", "Folder", "ImageNet100", "foreign", "told_aside"]
 
 IMAGENET100 = Path(__file__).with_name("imagenet100.txt")
 
@@ -25,11 +25,18 @@ def foreign(name: str) -> bool:
     return name.startswith(".") or name in _FOREIGN
 
 
-def tell_aside(where: object, aside: list[str]) -> None:
-    """Say what was left aside."""
+def told_aside(where: object, aside: list[str]) -> dict[str, int]:
+    """Say what was left aside; returns how many of each kind."""
+
+    def kind(name: str) -> str:
+        strange = next(filter(foreign, Path(name).parts), "")
+        return strange if strange in _FOREIGN else "hidden" if strange else Path(name).suffix.lower() or "no suffix"
+
+    kinds = dict(Counter(printable(kind(name)) for name in aside).most_common())
     if aside:
-        named = ", ".join(printable(name) for name in aside[:3])
-        print(f"{where}: left aside as no samples: {len(aside)} ({named}{', ...' if len(aside) > 3 else ''})")
+        counts = ", ".join(f"{number} {name}" for name, number in kinds.items())
+        print(f"{where}: left aside as no samples: {counts}; the first: {printable(aside[0])}")
+    return kinds
 
 
 def _class_folders(root: Path) -> dict[str, str]:
@@ -41,8 +48,8 @@ def _class_folders(root: Path) -> dict[str, str]:
     return {name: name for name in found}
 
 
-def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[str], list[int]]:
-    """Paths and classes in ImageFolder's order; of a flat folder the pictures in it."""
+def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[str], list[int], dict[str, int]]:
+    """Paths and classes in ImageFolder's order; of a flat folder the pictures in it. And what was left aside."""
     from torchvision.datasets.folder import make_dataset
 
     beside = sorted(root.iterdir())
@@ -60,10 +67,10 @@ def _pictures(root: Path, classes: dict[str, str]) -> tuple[list[str], list[int]
         found = make_dataset(str(root), numbers, is_valid_file=wanted, allow_empty=True)
     else:
         found = [(str(path), 0) for path in sorted(root.iterdir()) if path.is_file() and wanted(str(path))]
-    tell_aside(root, aside)
+    kinds = told_aside(root, aside)
     if not found:
         raise ValueError(f"{root}: no pictures ({', '.join(SUFFIXES)}); set `path` and the folders of the splits")
-    return [path for path, _ in found], [label for _, label in found]
+    return [path for path, _ in found], [label for _, label in found], kinds
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Folder(PictureOptions):
     class_list: Annotated[
         str | None, "file with a class a line: its folder, then optionally a TAB and a readable name; null takes all"
     ] = None
-    test_share: Annotated[float, Range(gt=0, lt=1), "share that is the test set where both are one folder"] = 0.2
+    test_share: TestShare = 0.2
 
     usual_classes: ClassVar[Path | None] = None
 
@@ -107,15 +114,15 @@ class Folder(PictureOptions):
             there = ", ".join(_class_folders(self.root)) or "no folders"
             raise ValueError(f"{root}: no such folder; set `path` and `{name}`; {self.root} has {there}")
         classes = self._classes(root)
-        paths, labels = _pictures(root, classes)
+        paths, labels, aside = _pictures(root, classes)
         if self.train == self.test:
             size = self.test_samples or round(self.test_share * len(labels))
             index = drawn(labels, name, self.train_samples, size, self.split_seed)
         else:
             index = subset(labels, self.train_samples if name == "train" else self.test_samples, self.split_seed)
         if not classes:
-            return self.chosen(paths, {}, {}, index)
-        return self.chosen(paths, {"label": list(classes.values())}, {"label": labels}, index)
+            return self.chosen(paths, {}, {}, index, aside=aside)
+        return self.chosen(paths, {"label": list(classes.values())}, {"label": labels}, index, aside=aside)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from glofnd.data.class_names import read_names, reader_of_labels
-from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards
+from glofnd.data.dataset_options import Encoding, ImageSize, OwnFolder, PictureOptions, Shards, TestShare
 from glofnd.data.datasets.captions import caption_field, checked_captions
-from glofnd.data.datasets.folder import foreign, tell_aside
+from glofnd.data.datasets.folder import foreign, told_aside
 from glofnd.data.manifest import NO_LABEL
 from glofnd.data.picture_files import SUFFIXES, squared
 from glofnd.data.split import BadSampleError, Split
@@ -82,7 +82,7 @@ def samples_of(path: Path, wanted: Sequence[str], aside: list[str]) -> Iterator[
                     handle.seek(offset)
                     sample.texts[extension] = handle.read(size)
             if sample.picture is None and (not sample.texts or _ABOUT.match(key.rpartition("/")[2])):
-                aside.append(key)
+                aside.append(f"{key}.{extension}")
                 continue
             if sample.picture is None:
                 sample.bad(f"has no picture ({', '.join(PICTURES)})")
@@ -179,6 +179,7 @@ class WebDataset(PictureOptions):
     label_from: LabelFrom = "cls"
     captions_from: CaptionsFrom = None
     class_list: Annotated[str | None, "file with a class name a line; null: `path`/classnames.txt"] = None
+    test_share: TestShare = 0.2
 
     def _split(self, name: str) -> Split:
         pattern = self.train if name == "train" else self.test
@@ -207,18 +208,19 @@ class WebDataset(PictureOptions):
                 pictures.extend((number, *(sample.picture or (0, 0))))
                 labels.append(label)
                 captions.append(lines)
-        tell_aside(self.root, aside)
         fields = {"label": (names, labels)} if self.label_from else {}
         if self.captions_from:
             fields["caption"] = caption_field(captions)
-        return self.made_of(
+        whole = self.made_of(
             np.array(pictures).reshape(-1, 3),  # type: ignore[arg-type]  # three numbers a picture
             {field: found[0] for field, found in fields.items()},
             {field: found[1] for field, found in fields.items()},
             partial(_square, tars),
             captions=captions if self.captions_from else None,
             bad_samples=bad,
+            aside=told_aside(self.root, aside),
         )
+        return self.divided(whole, name, self.test_share) if self.train == self.test else whole
 
 
 @dataclass(frozen=True)

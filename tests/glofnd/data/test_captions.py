@@ -1,9 +1,10 @@
+import csv
 import json
 
 import pytest
 from tiny_data import photo, shown
 
-from glofnd.data.datasets.captions import CocoCaptions, Flickr30k
+from glofnd.data.datasets.captions import CaptionList, CocoCaptions, Flickr30k
 
 SENTENCES = ["A red bus.", "Two  dogs\nrun. ", "a man", "the sea", "a hat", "one too many"]
 
@@ -98,3 +99,24 @@ def test_annotations_that_are_wrong_are_named(tmp_path, content, message):
     (tmp_path / "dataset_flickr30k.json").write_text(content)
     with pytest.raises(ValueError, match=message):
         Flickr30k(tmp_path).split("test")
+
+
+def test_a_list_of_ones_own(tmp_path):
+    rows = [(f"inner/{k}.jpg", f'a "{k}", or so') for k in range(10)] + [("inner/3.jpg", "another")]
+    for k in range(10):
+        photo(tmp_path / f"inner/{k}.jpg", 20 * k)
+    with (tmp_path / "a.csv").open("w", newline="") as handle:
+        csv.writer(handle).writerows([("file_name", "id", "text"), *((name, 0, text) for name, text in rows)])
+    with (tmp_path / "a.tsv").open("w", newline="") as handle:
+        csv.writer(handle, delimiter="\t").writerows([("filepath", "title"), *rows])
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"image": name, "caption": [text]}) for name, text in rows))
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        train = CaptionList(tmp_path, train=name, image_size=8).split("train")
+        assert [round(shown(train, k)) for k in range(10)] == [20 * k for k in range(10)]
+        assert train.captions[3] == ['a "3", or so', "another"] and train.captions[4] == ['a "4", or so']
+        parts = [CaptionList(tmp_path, train=name, test=name, test_share=0.3).split(s) for s in ("train", "test")]
+        assert [len(part) for part in parts] == [7, 3]
+        assert {*parts[0].payloads, *parts[1].payloads} == {*train.payloads}
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ValueError, match=r"b\.csv: its first line names no column"):
+        CaptionList(tmp_path, train="b.csv").split("train")

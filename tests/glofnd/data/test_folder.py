@@ -56,7 +56,8 @@ def test_hidden_and_foreign_files_are_no_samples_but_named(tree, capsys):
     (tree / "train" / "ant" / "0.jpg").rename(tree / "train" / "ant" / "@home.jpg")
     split = Folder(str(tree)).split("train")
     assert len(split) == 9 and split.classes["label"] == ["ant", "bee", "cat"]
-    assert "left aside as no samples: 5 (.ipynb_checkpoints, @eaDir, __MACOSX, ...)" in capsys.readouterr().out
+    assert "left aside as no samples: 3 hidden, 1 @eaDir, 1 __MACOSX" in capsys.readouterr().out
+    assert split.aside == {"hidden": 3, "@eaDir": 1, "__MACOSX": 1}
 
 
 def test_a_class_list_names_whole_folders(tree):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny_data import picture, shown
 
 from glofnd.data.datasets.tars import CC3M, PICTURES, WebDataset, samples_of
+from glofnd.data.manifest import NO_LABEL
 from glofnd.data.split import BadSampleError
 
 
@@ -108,7 +109,8 @@ def test_what_is_no_sample_is_left_aside_and_named(tmp_path, capsys):
     split = built(tmp_path, [("README.md", b"x"), *content, ("index.csv", b"")])
     assert len(split) == 4 and [shown(split, n) for n in range(4)] == [0, 10, 20, 30]
     said = capsys.readouterr().out
-    assert "left aside as no samples: 7 (train/._0.tar, README, README, ...)" in said
+    assert "left aside as no samples: 3 hidden, " in said
+    assert split.aside == {"hidden": 3, ".md": 1, ".csv": 1, "no suffix": 1, "__MACOSX": 1}
     assert "train has no picture of 2 of 3 classes: zero, two" in said
 
 
@@ -157,3 +159,16 @@ def test_nothing_that_matches_is_named(tmp_path):
     (tmp_path / "classnames.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match="no file matches 'test/"):
         WebDataset(str(tmp_path)).split("test")
+
+
+def test_one_pattern_is_divided_and_who_is_bad_stays_bad(tmp_path):
+    content = [m for m in members(20, cls=lambda n: str(n % 2)) if m[0] not in ("s003.cls", "s004.cls", "s006.cls")]
+    options = {"test": "train/*.tar", "test_share": 0.25, "bad_samples": "skip", "max_skipped": 0.5}
+    train, test = (built(tmp_path, content, ("even", "odd"), split, **options) for split in ("train", "test"))
+    assert (len(train), len(test)) == (15, 5)
+    both = [(part, k, round(shown(part, k)) // 10) for part in (train, test) for k in range(len(part))]
+    assert sorted(number for _, _, number in both) == list(range(20))
+    assert {number for part, k, number in both if k in part.bad_samples.found} == {3, 4, 6}
+    assert all(part.labels["label"][k] in (number % 2, NO_LABEL) for part, k, number in both)
+    flat = WebDataset(str(tmp_path), label_from=None, test="train/*.tar").split("test")
+    assert len(flat) == 4 and flat.labels == {}
