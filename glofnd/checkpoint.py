@@ -20,7 +20,7 @@ from glofnd.files import atomic_open, verify_zip
 
 __all__ = ["FORMAT", "CheckpointError", "config_of", "differing_keys", "read", "write"]
 
-FORMAT = 1
+FORMAT = 2
 _ABSENT = object()
 _KEYS = {"format", "config", "epoch", "step", "model", "objective", "optimizer", "history", "provenance"}
 

@@ -7,15 +7,17 @@ composition, the number of ranks or workers, and after a resume.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["permutation", "philox", "step_seed", "uniform"]
+__all__ = ["Shuffle", "permutation", "philox", "step_seed", "uniform"]
 
 _MULTIPLIER_0, _MULTIPLIER_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = 0x9E3779B9, 0xBB67AE85
 _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
-_ROUNDS = 10
+_ROUNDS, _FEISTEL_ROUNDS = 10, 8
 
 Words = npt.NDArray[np.uint64]
 
@@ -63,6 +65,57 @@ def permutation(count: int, *, seed: int, epoch: int = 0, stream: int = 0) -> np
     where = np.arange(count, dtype=np.uint64)
     words = philox((where & _LOW, where >> _HALF, np.uint64(epoch), np.uint64(stream << 16)), seed)
     return np.argsort(words[0] << _HALF | words[1], kind="stable")
+
+
+class Shuffle:
+    """A permutation of `range(count)` that depends on (seed, epoch, stream) alone and needs no table.
+
+    A Feistel network (Luby and Rackoff, SIAM J. Comput. 1988) permutes the numbers of an even number of bits; those not
+    below `count` are permuted again until they are (cycle walking; Black and Rogaway, CT-RSA 2002), four times on
+    average at most.
+    """
+
+    def __init__(self, count: int, *, seed: int, epoch: int, stream: int) -> None:
+        self.count, self._half = count, np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
+        rounds = np.arange(_FEISTEL_ROUNDS, dtype=np.uint64)
+        words = philox((rounds, np.uint64(0), np.uint64(epoch), np.uint64(stream << 16 | 0xFE15)), seed)
+        self._keys = list(words[0] << _HALF | words[1])
+
+    def at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """What stands at these places."""
+        return self._walk(places, self._forward)
+
+    def places(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where these stand: the inverse of `at`."""
+        return self._walk(values, self._backward)
+
+    def _walk(self, values: npt.NDArray[np.int64], step: Callable[[Words], Words]) -> npt.NDArray[np.int64]:
+        moved = step(values.astype(np.uint64))
+        while len(outside := np.flatnonzero(moved >= np.uint64(self.count))):
+            moved[outside] = step(moved[outside])
+        return moved.astype(np.int64)
+
+    def _forward(self, values: Words) -> Words:
+        left, right = self._halves(values)
+        for key in self._keys:
+            left, right = right, left ^ self._mixed(right, key)
+        return left << self._half | right
+
+    def _backward(self, values: Words) -> Words:
+        left, right = self._halves(values)
+        for key in reversed(self._keys):
+            left, right = right ^ self._mixed(left, key), left
+        return left << self._half | right
+
+    def _halves(self, values: Words) -> tuple[Words, Words]:
+        return values >> self._half, values & ((np.uint64(1) << self._half) - np.uint64(1))
+
+    def _mixed(self, half: Words, key: np.uint64) -> Words:
+        """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), its upper bits."""
+        mixed = half + key
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return (mixed ^ (mixed >> np.uint64(31))) >> (np.uint64(64) - self._half)
 
 
 def step_seed(seed: int, step: int, rank: int = 0, *, stream: int) -> int:

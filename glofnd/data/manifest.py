@@ -24,7 +24,7 @@ from glofnd.progress import progress
 
 __all__ = [
     *("AGAIN", "CHECKSUM", "CHECKSUM_END", "FORMAT", "NO_LABEL"),
-    *("Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards"),
+    *("Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards", "without"),
 ]
 
 FORMAT = 2
@@ -87,13 +87,23 @@ class Manifest:
         return self.samples + len(self.skipped)
 
     @cached_property
+    def vacant(self) -> Index:
+        """Indices of the samples that are left out, ascending."""
+        return np.array([sample["index"] for sample in self.skipped], np.int64)
+
+    @property
     def index(self) -> Index:
         """Indices of all samples, int64 `[samples]`, ascending."""
-        return np.delete(np.arange(self.indices), [sample["index"] for sample in self.skipped])
+        return without(self.vacant, np.arange(self.samples))
 
     def sha256(self) -> str:
         """Hex SHA-256 of the manifest file; since it holds the shards' checksums it identifies the whole split."""
         return sha256(self.path)
+
+
+def without(vacant: Index, rows: Index) -> Index:
+    """The numbers at `rows` of all natural numbers, ascending, but those of `vacant` (ascending)."""
+    return rows + np.searchsorted(vacant - np.arange(len(vacant)), rows, side="right")
 
 
 def read_manifest(folder: Path) -> Manifest:

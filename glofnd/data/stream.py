@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from glofnd.counter_random import permutation, uniform
-from glofnd.data.manifest import read_manifest, verify_shards
+from glofnd.counter_random import Shuffle, uniform
+from glofnd.data.manifest import read_manifest, verify_shards, without
 from glofnd.data.pictures import PictureReader, read_ahead
 
 __all__ = ["SampleBatch", "ShardStream"]
@@ -101,10 +101,14 @@ class ShardStream:
         """Decode now what is kept in memory, rather than at the first batch."""
         self._reader.load()
 
-    def order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """The epoch's order of all samples. Where some are left out of the shards, the order of the others stays."""
-        order = permutation(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
-        return order[np.isin(order, self.manifest.index)] if self.manifest.skipped else order
+    def order(self, epoch: int) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+        """The epoch's order: a function from places (below `samples`) to indices.
+
+        Where samples are left out of the shards, the order of the others stays.
+        """
+        shuffle = Shuffle(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
+        vacant = np.sort(shuffle.places(self.manifest.vacant))
+        return lambda places: shuffle.at(without(vacant, places))
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[SampleBatch]:
         """This rank's part of each batch of an epoch, from global batch `start_batch` on.
@@ -117,19 +121,20 @@ class ShardStream:
         """
         if not 0 <= start_batch <= self.batches_per_epoch:
             raise ValueError(f"start_batch {start_batch} is outside the epoch's {self.batches_per_epoch} batches")
-        order = self.order(epoch)
-        batches = (order[n * self.batch_size :][: self.batch_size] for n in range(start_batch, self.batches_per_epoch))
-        return self._read((np.array_split(batch, self.world)[self.rank] for batch in batches), epoch)
+        order, size = self.order(epoch), self.batch_size
+        starts = range(start_batch * size, self.batches_per_epoch * size, size)
+        batches = (np.arange(start, min(start + size, self.samples)) for start in starts)
+        return self._read((order(np.array_split(batch, self.world)[self.rank]) for batch in batches), epoch)
 
     def in_order(self, batch_size: int) -> Iterator[SampleBatch]:
         """All samples by index, on every rank alike, for evaluation; captions are each picture's first."""
-        everything = self.manifest.index
-        return self._read((everything[i : i + batch_size] for i in range(0, self.samples, batch_size)), None)
+        rows = (np.arange(i, min(i + batch_size, self.samples)) for i in range(0, self.samples, batch_size))
+        return self._read((without(self.manifest.vacant, part) for part in rows), None)
 
     def some(self, count: int) -> SampleBatch:
         """The same random samples whatever the seed, at most `count`, as in `in_order`."""
-        chosen = permutation(self.samples, seed=0, epoch=0, stream=_SOME)[:count]
-        return self._batch(self.manifest.index[chosen], None)
+        chosen = Shuffle(self.samples, seed=0, epoch=0, stream=_SOME).at(np.arange(min(count, self.samples)))
+        return self._batch(without(self.manifest.vacant, chosen), None)
 
     def captions(self) -> list[list[str]] | None:
         """All captions of every sample, in the order of their indices, or `None` if the data set has none."""

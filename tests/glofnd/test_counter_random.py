@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import chisquare, kstest
 
-from glofnd.counter_random import permutation, philox, step_seed, uniform
+from glofnd.counter_random import Shuffle, permutation, philox, step_seed, uniform
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,39 @@ def test_permutations():
     assert len({order.tobytes() for order in orders}) == 8
     assert (permutation(500, seed=1, epoch=1, stream=1) == orders[-1]).all()
     assert permutation(0, seed=0).shape == (0,)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 22, 1000, 4096])
+def test_a_shuffle_is_a_permutation_and_knows_its_inverse(count):
+    orders = set()
+    for seed, epoch, stream in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        shuffle = Shuffle(count, seed=seed, epoch=epoch, stream=stream)
+        order = shuffle.at(np.arange(count))
+        assert (np.sort(order) == np.arange(count)).all()
+        assert (shuffle.places(order) == np.arange(count)).all()
+        assert (shuffle.at(np.arange(count)[::-7]) == order[::-7]).all()
+        orders.add(order.tobytes())
+    assert count < 22 or len(orders) == 4
+
+
+@pytest.mark.parametrize("count", [6, 50])
+def test_shuffles_are_uniform(count):
+    """Where the first and last go, how far neighbours part, and how many stay: as for random permutations."""
+    orders = np.array(
+        [Shuffle(count, seed=s, epoch=e, stream=3).at(np.arange(count)) for s in range(100) for e in range(30)]
+    )
+    for place in (0, count - 1):
+        assert chisquare(np.bincount(orders[:, place], minlength=count)).pvalue > 0.001
+    steps = (orders[:, 1] - orders[:, 0]) % count
+    assert chisquare(np.bincount(steps, minlength=count)[1:]).pvalue > 0.001
+    assert abs((orders == np.arange(count)).sum(1).mean() - 1) < 0.08
+
+
+def test_a_part_of_a_very_long_order_costs_little():
+    shuffle = Shuffle(10**15, seed=1, epoch=2, stream=3)
+    part = shuffle.at(np.arange(10**14, 10**14 + 1000))
+    assert len(set(part.tolist())) == 1000 and part.min() >= 0 and part.max() < 10**15
+    assert kstest(part / 10**15, "uniform").pvalue > 0.01
 
 
 def test_seeds_of_steps_are_unrelated():

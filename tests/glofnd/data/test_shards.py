@@ -80,8 +80,9 @@ def test_bad_samples_are_left_out_and_the_others_keep_their_indices(tmp_path):
     assert (batch.images == batch.index.view(-1, 1, 1, 1)).all()
     assert (batch.labels["label"] == batch.index % 3).all()
     write(tiny_split(), tmp_path / "whole")
-    order = ShardStream(tmp_path / "whole", batch_size=22, seed=1).order(3)
-    assert stream.order(3).tolist() == [n for n in order if n not in (4, 9)], "the others' order stays"
+    order = ShardStream(tmp_path / "whole", batch_size=22, seed=1).order(3)(np.arange(22))
+    assert stream.order(3)(np.arange(20)).tolist() == [n for n in order if n not in (4, 9)], "the others' order stays"
+    assert [batch.index.tolist() for batch in stream.in_order(20)] == [[n for n in range(22) if n not in (4, 9)]]
     assert (read_manifest(tmp_path).labels["label"][[4, 9]] == NO_LABEL).all()
 
 
