@@ -13,7 +13,7 @@ from glofnd.clip_models import model_config, model_names, own_tokens, takes_size
 from glofnd.objectives import OBJECTIVES
 from workflow import declared
 from workflow.config import PAPER, dataset_of, nearest
-from workflow.grid import BASELINE, Grid
+from workflow.grid import BASELINE
 
 __all__ = ["contradictions"]
 
@@ -88,22 +88,24 @@ def _encoder(config: Config, name: str) -> Iterator[str]:
     if modality not in declared.entries("encoders")[block["name"]].modalities:
         fitting = [key for key, entry in declared.entries("encoders").items() if modality in entry.modalities]
         yield f"{where}.name: {block['name']} is not for {modality} experiments; {nearest('', fitting)}"
+    size, key = experiment["views"]["size"], f"experiments.{name}.views.size"
+    if not size:
+        size = config["datasets"].get(experiment["dataset"], {}).get("image_size")
+        key = f"datasets.{experiment['dataset']}.image_size"
     if block["name"] != "open-clip":
+        if size and block["name"] in ("timm", "torchvision"):
+            try:
+                declared.encoder(size=size, **block)
+            except ValueError as error:
+                yield f"{key}: {block['model']} of experiment {name} {error}; set it, or {where}.options"
         return
     found = model_config(block["model"])
     if found is None or not own_tokens(found):
         why = "open_clip has no model" if found is None else "a tokenizer from the Hugging Face hub is needed for"
         yield f"{where}.model: {why} '{block['model']}'; {nearest(block['model'], model_names())}"
-        return
-    size = experiment["views"]["size"]
-    sizes = {f"experiments.{name}.views.size": size} if size else {}
-    for label in {experiment["dataset"], *(d for d, _ in Grid(config).splits_evaluated(name))} & {*config["datasets"]}:
-        if label != experiment["dataset"] or not size:
-            sizes[f"datasets.{label}.image_size"] = config["datasets"][label]["image_size"]
-    for key, pixels in sizes.items():
-        if not takes_size(found, pixels):
-            wanted = found["vision_cfg"].get("image_size", 224)
-            yield f"{key}: {block['model']} of experiment {name} takes pictures of {wanted} pixels a side, not {pixels}"
+    elif size and not takes_size(found, size):
+        wanted = found["vision_cfg"].get("image_size", 224)
+        yield f"{key}: {block['model']} of experiment {name} takes pictures of {wanted} pixels a side, not {size}"
 
 
 def _reference(config: Config, where: str, dataset: str, splits: Config, labels: Config) -> Iterator[str]:

@@ -11,13 +11,13 @@ import torch
 from evaluation import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset, problems
 from glofnd.detectors import DETECTORS, Detector, build_detector
-from glofnd.encoders import ENCODERS
+from glofnd.encoders import ENCODERS, Model
 from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import REQUIRED, Parameter, parameters
 from glofnd.pretraining.options import TrainingOptions
 from glofnd.views import TwoViews
 
-__all__ = ["GROUPS", "Declared", "detector", "entries"]
+__all__ = ["GROUPS", "Declared", "detector", "encoder", "entries"]
 
 GROUPS = ("datasets", "encoders", "views", "training", "objectives", "detectors", "evaluations")
 """What has options; `views` and `training` have one entry of the same name."""
@@ -52,6 +52,27 @@ def detector(method: str, num_samples: int = 2**31, **options: object) -> Detect
         return build_detector(method, num_samples, dim=1, **options)
 
 
+def encoder(name: str, size: int | None = None, **options: object) -> None:
+    """An encoder of the options, without memory for its weights, sees pictures of `size` pixels a side.
+
+    Raises:
+        ValueError: it cannot be made so, or take them. Of open_clip's own the config check knows more.
+    """
+    if name == "open-clip":
+        return
+    kind: Callable[..., Model] = ENCODERS[name]
+    with torch.device("meta"):
+        model = kind(**options)
+        if size is None:
+            return
+        if model.image_size not in (None, size):
+            raise ValueError(f"takes pictures of {model.image_size} pixels a side, not {size}")
+        try:
+            model.project(torch.empty(2, 3, size, size))
+        except Exception as error:  # whatever the layers say
+            raise ValueError(f"cannot take pictures of {size} pixels ({' '.join(str(error).split())})") from None
+
+
 def _no_problems(**options: object) -> None:
     for line in problems(options):
         raise ValueError(line)
@@ -64,7 +85,10 @@ def entries(group: str) -> dict[str, Declared]:
         case "datasets":
             return {name: Declared(_with_advice(entry), _no_problems) for name, entry in DATASETS.items()}
         case "encoders":
-            return {name: Declared(parameters(kind), modalities=(kind.modality,)) for name, kind in ENCODERS.items()}
+            return {
+                name: Declared(parameters(kind), partial(encoder, name), (kind.modality,))
+                for name, kind in ENCODERS.items()
+            }
         case "views":
             return {"views": Declared(parameters(TwoViews), partial(TwoViews, seed=0))}
         case "training":

@@ -1,4 +1,4 @@
-"""Image and text encoders. A new one is a class with the interface of `Model` and a line in `ENCODERS`."""
+"""Image and text encoders. A new one is a class and a line in `ENCODERS` (docs/add-an-encoder.md)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,31 @@ from typing import Any
 import torch
 
 from glofnd.checkpoint import config_of, read
-from glofnd.encoders.model import Model
+from glofnd.encoders.libraries import Timm, Torchvision
+from glofnd.encoders.model import Model, Projected
 from glofnd.encoders.resnet import ResNet10, ResNet18, ResNet50
 from glofnd.encoders.two_towers import OpenCLIP
 
-__all__ = ["ENCODERS", "Model", "OpenCLIP", "ResNet10", "ResNet18", "ResNet50", "build_model", "load_model"]
+__all__ = [
+    "ENCODERS",
+    "Model",
+    "OpenCLIP",
+    "Projected",
+    "ResNet10",
+    "ResNet18",
+    "ResNet50",
+    "Timm",
+    "Torchvision",
+    "build_model",
+    "load_model",
+]
 
 ENCODERS: dict[str, type[Model]] = {
     "resnet10": ResNet10,
     "resnet18": ResNet18,
     "resnet50": ResNet50,
+    "timm": Timm,
+    "torchvision": Torchvision,
     "open-clip": OpenCLIP,
 }
 """Name in a config -> class. Its `modality` says whether it has a text tower."""

@@ -66,12 +66,19 @@ class SyncBatchNormCPU(nn.BatchNorm2d):
 
 
 def synchronise_batch_norm(model: nn.Module) -> nn.Module:
-    """Let every batch norm of a model use the batches of all ranks; its state_dict keeps its keys."""
+    """Let every batch norm of a model use the batches of all ranks; its state_dict keeps its keys.
+
+    Raises:
+        ValueError: one of them is more than a batch norm, as timm's with an activation, which would be lost.
+    """
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if other := [m for m in model.modules() if isinstance(m, plain) and type(m) not in (*plain, SyncBatchNormCPU)]:
+        raise ValueError(f"{type(other[0]).__name__} cannot be shared by processes; train this encoder in one process")
     if next(model.parameters()).device.type == "cuda":
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return converted
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+        if isinstance(module, plain):
             # Parameters and buffers stay, so an optimiser that has them keeps them.
             module.__class__ = SyncBatchNormCPU
     return model

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-__all__ = ["Model"]
+from glofnd.parameters import Range
+
+__all__ = ["Model", "Projected", "ProjectorDim", "ProjectorHidden"]
+
+ProjectorHidden = Annotated[int, Range(ge=1, le=2**20), "width of the projector"]
+ProjectorDim = Annotated[int, Range(ge=2, le=2**20), "dimension of the embedding"]
 
 
 class Model(nn.Module):
@@ -19,6 +25,7 @@ class Model(nn.Module):
 
     Attributes:
         dim: D, the width of embeddings.
+        image_size: side in pixels that pictures are resized to before they are normalised; None: as they are.
 
     Args:
         mean, std: of the pictures, per channel, in [0, 1].
@@ -26,6 +33,7 @@ class Model(nn.Module):
 
     modality: Literal["unimodal", "bimodal"]
     dim: int
+    image_size: int | None = None
     mean: Tensor
     std: Tensor
 
@@ -36,6 +44,8 @@ class Model(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Floats in [0, 1] -> zero mean and unit spread, in the memory format of the input."""
+        if self.image_size not in (None, images.shape[-1]):
+            images = interpolate(images, self.image_size, mode="bicubic", antialias=True).clamp(0, 1)
         return (images - self.mean) / self.std
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -68,3 +78,41 @@ class Model(nn.Module):
         # One pass, so that batch normalisation sees all 2B pictures.
         both = self.project(self.normalise(torch.cat([first, second])))
         return both[: len(first)], both[len(first) :]
+
+
+class Projected(Model):
+    """A backbone with the projector of GloFND's code, Linear-BN-ReLU-Linear-BN (no affine), for two views.
+
+    Args:
+        backbone: normalised pictures [B, 3, H, W] -> [B, F].
+        features: F.
+        projector_hidden, projector_dim: widths of the projector.
+    """
+
+    modality = "unimodal"
+
+    # The same for every data set: the first layers absorb the rest, and no statistics can leak from a test set.
+    _MEAN = (0.5, 0.5, 0.5)
+    _STD = (0.25, 0.25, 0.25)
+
+    def __init__(self, backbone: nn.Module, features: int, projector_hidden: int, projector_dim: int) -> None:
+        super().__init__(self._MEAN, self._STD)
+        self.dim = projector_dim
+        self.backbone = backbone
+        self.projector = nn.Sequential(
+            nn.Linear(features, projector_hidden, bias=False),
+            nn.BatchNorm1d(projector_hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(projector_hidden, projector_dim, bias=False),
+            nn.BatchNorm1d(projector_dim, affine=False),
+        )
+
+    def features(self, images: Tensor) -> Tensor:
+        """Backbone output before the projector, [B, F]."""
+        out: Tensor = self.backbone(images)
+        return out
+
+    def project(self, images: Tensor) -> Tensor:
+        """Projector output, [B, D]."""
+        out: Tensor = self.projector(self.backbone(images))
+        return out

@@ -12,16 +12,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv1x1
 
-from glofnd.encoders.model import Model
+from glofnd.encoders.model import Projected, ProjectorDim, ProjectorHidden
 from glofnd.parameters import Range, checked
 
 __all__ = ["Backbone", "ResNet10", "ResNet18", "ResNet50"]
 
 Stem = Literal["imagenet", "small", "strided", "pooled"]
-
-# The same for every data set: the first batch norm absorbs the rest, and no statistics can leak from a test set.
-_MEAN = (0.5, 0.5, 0.5)
-_STD = (0.25, 0.25, 0.25)
 
 
 def _stem(kind: Stem, width: int) -> nn.Sequential:
@@ -87,14 +83,13 @@ class Backbone(nn.Module):
         return torch.mean(maps, dim=(2, 3))
 
 
-class ResNet18(Model):
-    """ResNet-18 shape of any width, and the paper's projector, Linear-BN-ReLU-Linear-BN (no affine).
+class ResNet18(Projected):
+    """ResNet-18 shape of any width.
 
     Stems: `imagenet` (7x7 stride 2 and max-pool), `small` (3x3), `strided` (3x3 stride 2), `pooled` (3x3 and 2x2
     max-pool).
     """
 
-    modality = "unimodal"
     block: type[BasicBlock] | type[Bottleneck] = BasicBlock
     layers: tuple[int, ...] = (2, 2, 2, 2)
 
@@ -103,29 +98,11 @@ class ResNet18(Model):
         self,
         width: Annotated[int, Range(ge=1, le=4096), "channels of the first stage"] = 64,
         stem: Annotated[Stem, "first layers"] = "imagenet",
-        projector_hidden: Annotated[int, Range(ge=1, le=2**20), "width of the projector"] = 2048,
-        projector_dim: Annotated[int, Range(ge=2, le=2**20), "dimension of the embedding"] = 128,
+        projector_hidden: ProjectorHidden = 2048,
+        projector_dim: ProjectorDim = 128,
     ) -> None:
-        super().__init__(_MEAN, _STD)
-        self.dim = projector_dim
-        self.backbone = Backbone(self.block, self.layers, width, stem)
-        self.projector = nn.Sequential(
-            nn.Linear(self.backbone.features, projector_hidden, bias=False),
-            nn.BatchNorm1d(projector_hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(projector_hidden, projector_dim, bias=False),
-            nn.BatchNorm1d(projector_dim, affine=False),
-        )
-
-    def features(self, images: Tensor) -> Tensor:
-        """Backbone output before the projector, [B, F]."""
-        out: Tensor = self.backbone(images)
-        return out
-
-    def project(self, images: Tensor) -> Tensor:
-        """Projector output, [B, D]."""
-        out: Tensor = self.projector(self.backbone(images))
-        return out
+        backbone = Backbone(self.block, self.layers, width, stem)
+        super().__init__(backbone, backbone.features, projector_hidden, projector_dim)
 
 
 class ResNet10(ResNet18):

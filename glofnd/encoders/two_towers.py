@@ -48,7 +48,9 @@ class OpenCLIP(Model):
             self.clip = open_clip.create_model(model, load_weights=False)
         finally:
             logging.disable(logging.NOTSET)
-        self.dim = config["embed_dim"]
+        self.dim, vision = config["embed_dim"], config["vision_cfg"]
+        # Towers from timm may take any size; of those nothing is known here.
+        self.image_size = None if vision.get("timm_model_name") else vision.get("image_size", 224)
         for name in ("logit_scale", "logit_bias"):
             if (parameter := getattr(self.clip, name, None)) is not None:
                 parameter.requires_grad_(False)

@@ -3,12 +3,14 @@
 import csv
 import math
 import sqlite3
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import Smoke, run_smoke
 
 from glofnd.files import read_json, sha256
+from glofnd.pretraining import pretrain
 from workflow.tracking import import_runs
 
 pytestmark = pytest.mark.slow
@@ -113,3 +115,14 @@ def test_snakemakes_own_report_works(smoke: Smoke) -> None:
     done = run_smoke(smoke.folder, "--report", "workflow.html")
     assert done.returncode == 0, done.stderr[-3000:]
     assert (smoke.folder / "workflow.html").stat().st_size > 0
+
+
+def test_a_small_vit_of_timm_trains_on_the_default_data(smoke: Smoke) -> None:
+    run = smoke.grid.run("glyphs/sogclr/none/seed1")
+    config, shards = smoke.grid.run_config(run), smoke.grid.training_shards(run.id)
+    options = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    encoder = {"name": "timm", "model": "vit_tiny_patch16_224", "options": options}
+    out = smoke.folder / "vit"
+    pretrain({**config, "encoder": {**encoder, "projector_hidden": 32, "projector_dim": 16}}, Path(shards), out)
+    first, last = read_json(out / "history.json")["epochs"]
+    assert last["loss"] < first["loss"]
