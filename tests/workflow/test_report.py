@@ -107,6 +107,21 @@ def test_figures_hold_the_values(benchmark: dict[str, Any], page: html.HtmlEleme
     assert "all negatives" not in precision and len(precision["GloFND"]) == 8
 
 
+def test_unlabelled_pictures_have_no_truth(copy: dict[str, Any]) -> None:
+    root = Path(copy["paths"]["results"])
+    for path in root.glob("runs/fashion/**/discovery/metrics.json"):
+        found = json.loads(path.read_text())
+        found["metrics"] = [row for row in found["metrics"] if row["metric"] in ("dropped_share", "threshold_error")]
+        path.write_text(json.dumps(found))
+    write_tables(copy, root)
+    page = made(copy)
+    finds = page.xpath("//section[@id='found']//details[contains(., 'unlabelled')]")
+    assert finds and not any(one.xpath(".//*[@class='wrong' or @class='right']") for one in finds)
+    _, rows = table(page, "fashion, sogclr, unlabelled: nobody knows what is false")
+    assert rows["GloFND"][:3] == [NOTHING] * 3 and rows["GloFND"][3].startswith("10.0")
+    assert "unlabelled" in text(page.get_element_by_id("answer"))
+
+
 def test_test_pictures_seen_in_training_are_counted(page: html.HtmlElement) -> None:
     assert table(page, "Pictures on both sides of a split")[1]["fashion"] == ["test", "1,000", "1", "14", "0.12"]
 

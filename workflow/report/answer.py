@@ -164,6 +164,8 @@ def _caution(trial: Trial) -> str:
     said = []
     if rates := [rate for seeds in trial.discovered.get("base_rate", {}).values() for rate in seeds.values()]:
         said.append(f"{percent(fmean(rates), 2)} % of all negatives are false (same {trial.settings['label']}).")
+    if trial.unlabelled:
+        said.append("The pictures are unlabelled: which negatives are false is not known.")
     rows = [one.row for label in trial.judged for one in compared(trial, label)]
     if widths := [(row["ci_high"] - row["ci_low"]) / 2 for row in rows if row["ci_high"] > row["ci_low"]]:
         said.append(

@@ -39,17 +39,18 @@ def found(results: Results) -> Section:
                 path = Path(results.grid.run_folder(run)) / "discovery" / "gallery.npz"
                 if not path.is_file():
                     continue
-                pictures, shown, wrong = _gallery(path)
+                pictures, shown, wrong = _gallery(path, trial.unlabelled)
                 if shown:
-                    title = Markup("{}: {} <small>seed {}, {} finds shown, {} of them wrong</small>")
-                    heading = title.format(trial.experiment, trial.name(label), run.seed, shown, wrong)
+                    truth = "unlabelled" if trial.unlabelled else f"{wrong} of them wrong"
+                    title = Markup("{}: {} <small>seed {}, {} finds shown, {}</small>")
+                    heading = title.format(trial.experiment, trial.name(label), run.seed, shown, truth)
                     parts.append(fold(heading, pictures, opened=opened))
                     opened = False
                     break
     return Section("found", "False negatives found", parts)
 
 
-def _gallery(path: Path) -> tuple[Markup, int, int]:
+def _gallery(path: Path, unlabelled: bool) -> tuple[Markup, int, int]:
     """HTML of one gallery.npz, the number of finds, and of wrong ones."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -57,20 +58,20 @@ def _gallery(path: Path) -> tuple[Markup, int, int]:
     except (ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: no readable gallery ({error}); delete it and run `snakemake` again") from error
     with making_sense(path):
-        rows = Markup("").join(_row(arrays, a) for a in range(len(arrays["anchor"])))
+        rows = Markup("").join(_row(arrays, a, unlabelled) for a in range(len(arrays["anchor"])))
         there = arrays["found"] >= 0
         counts = int(there.sum()), int((there & ~arrays["correct"]).sum())
     return Markup('<ol class="gallery">{}</ol>').format(rows), *counts
 
 
-def _row(arrays: dict[str, NDArray[Any]], a: int) -> Markup:
+def _row(arrays: dict[str, NDArray[Any]], a: int, unlabelled: bool) -> Markup:
     """One anchor and its finds."""
     names, threshold = arrays["label_names"], float(arrays["threshold"][a])
     about = "no threshold" if np.isnan(threshold) else f"threshold {threshold:.2f}"
     pictures = [_picture(arrays["anchor_image"][a], str(names[arrays["anchor_label"][a]]), about, "anchor")]
     for k in np.flatnonzero(arrays["found"][a] >= 0):
         name, similarity = str(names[arrays["found_label"][a, k]]), f"{arrays['similarity'][a, k]:.2f}"
-        kind = "right" if arrays["correct"][a, k] else "wrong"
+        kind = "unlabelled" if unlabelled else "right" if arrays["correct"][a, k] else "wrong"
         pictures.append(_picture(arrays["found_image"][a, k], name, similarity, kind))
     return Markup("<li>{}</li>").format(Markup("").join(pictures))
 
@@ -106,7 +107,8 @@ def discovery(results: Results) -> Section:
         "distance of the thresholds from the exact quantile over the whole data set."
     ]
     for trial in results.trials:
-        parts += [_table(trial, side) for side in ("", "text_") if f"{side}f1" in trial.discovered]
+        there = trial.discovered.keys()
+        parts += [_table(trial, side) for side in ("", "text_") if {f"{side}f1", f"{side}dropped_share"} & there]
     return Section("discovery", "Discovery: what was dropped, against the labels", parts)
 
 
@@ -123,4 +125,5 @@ def _table(trial: Trial, side: str) -> Markup:
         if set(texts.values()) != {NOTHING}:
             rows.append([Cell(trial.name(label)), *map(Cell, texts.values(), means.values())])
     title = f"{trial.experiment}, {trial.objective}{', text anchors' if side else ''}"
+    title += ", unlabelled: nobody knows what is false" if trial.unlabelled else ""
     return table(title, ["detector", *_METRICS.values()], rows)

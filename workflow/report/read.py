@@ -167,6 +167,11 @@ class Trial:
         """Metric of discovery -> label -> seed -> value."""
         return _nested((row for row in self._values if row["evaluation"] == "discovery"), "metric")
 
+    @property
+    def unlabelled(self) -> bool:
+        """Whether discovery had no labels to go by."""
+        return "dropped_share" in self.discovered and "base_rate" not in self.discovered
+
     @cached_property
     def about(self) -> dict[str, Row]:
         """Task -> a row of it: its chance, and whether higher is better."""
