@@ -2,7 +2,13 @@
 
 `manifest.json` is written by `glofnd.data.writer` and ends with the SHA-256 of its own text, so that whatever was
 changed, cut or written by something else is refused as a whole. Its keys are the attributes of `Manifest`, and
-`false_negatives` (pairs that share a label, by field).
+`false_negatives` (pairs that share a label, by field). What there is of every sample lies beside it in columns, which
+are mapped into memory when they are asked for: opening costs nothing, and processes share the pages.
+
+    offsets.npy   int64 [indices, 3 or 6]: offset, size and CRC-32 of the picture, then of the captions, of each sample
+                  in its tar; zeros where it is left out
+    labels.npy    int64 [fields, indices]: class numbers, `NO_LABEL` where the sample is left out
+    classes.json  names of the classes, by field
 """
 
 from __future__ import annotations
@@ -11,7 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,15 +25,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from glofnd.files import atomic_open, sha256
+from glofnd.files import atomic_open, read_json, sha256
 from glofnd.progress import progress
 
 __all__ = [
     *("AGAIN", "CHECKSUM", "CHECKSUM_END", "FORMAT", "NO_LABEL"),
-    *("Manifest", "ManifestError", "Shard", "read_manifest", "verify_shards", "without"),
+    *("Manifest", "ManifestError", "Part", "Shard", "read_manifest", "verify_shards", "without"),
 ]
 
-FORMAT = 2
+FORMAT = 3
 CHECKSUM, CHECKSUM_END = b',\n "checksum": "', b'"}\n'
 """Before and behind the SHA-256 of the text above it, at the end of a manifest."""
 NO_LABEL = -1
@@ -41,28 +47,28 @@ class ManifestError(ValueError):
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One tar of `samples` samples.
-
-    `offsets` int64 `[indices, 3 or 6]`: offset, size and CRC-32 of the picture, then of the captions, of each index
-    from `first_index` on; zeros where the sample is left out.
-    """
+class Part:
+    """A file beside the manifest, as it was written."""
 
     path: Path
-    first_index: int
-    samples: int
     bytes: int
     sha256: str
-    offsets: Index
+
+
+@dataclass(frozen=True)
+class Shard(Part):
+    """One tar of `samples` samples, with indices from `first_index` on."""
+
+    first_index: int
+    samples: int
 
 
 @dataclass(frozen=True)
 class Manifest:
     """One split of `samples` samples, with indices below `indices`; those of `skipped` are vacant.
 
-    `labels[field]` is int64 `[indices]`, by sample index: numbers of `classes[field]`, `NO_LABEL` at vacant indices.
-    `skipped` says of each sample left out its `index`, `where` it was and the `reason`; `aside` how many files were no
-    samples, by kind.
+    `fields` are the labels that samples have. `skipped` says of each sample left out its `index`, `where` it was and
+    the `reason`; `aside` counts files that were no samples, by kind.
     """
 
     path: Path
@@ -71,15 +77,41 @@ class Manifest:
     samples: int
     image_size: int
     channels: int
-    classes: dict[str, list[str]]
-    labels: dict[str, Index]
+    fields: list[str]
     captions: bool
     licence: str
     source: dict[str, Any]
     config: dict[str, Any]
+    columns: list[Part]
     shards: list[Shard]
     skipped: list[dict[str, Any]]
-    aside: dict[str, int] = field(default_factory=dict)
+    aside: dict[str, int]
+
+    @cached_property
+    def offsets(self) -> Index:
+        """Where each sample's members are, int64 `[indices, 3 or 6]`."""
+        return self._column("offsets.npy", (self.indices, 6 if self.captions else 3))
+
+    @cached_property
+    def labels(self) -> dict[str, Index]:
+        """By field, the number of each sample's class, int64 `[indices]`, `NO_LABEL` at vacant indices."""
+        return dict(zip(self.fields, self._column("labels.npy", (len(self.fields), self.indices)), strict=True))
+
+    @cached_property
+    def classes(self) -> dict[str, list[str]]:
+        """Names of the classes, by field."""
+        names: dict[str, list[str]] = read_json(self.path.parent / "classes.json")
+        return names
+
+    def _column(self, name: str, shape: tuple[int, int]) -> Index:
+        path = self.path.parent / name
+        try:
+            column: Index = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError) as error:
+            raise ManifestError(f"{path}: missing or damaged ({error}); {AGAIN}") from error
+        if column.shape != shape or column.dtype != np.int64:
+            raise ManifestError(f"{path}: {column.dtype} {list(column.shape)} instead of int64 {list(shape)}; {AGAIN}")
+        return column
 
     @property
     def indices(self) -> int:
@@ -123,12 +155,9 @@ def read_manifest(folder: Path) -> Manifest:
     if (found := content.pop("format")) != FORMAT:
         raise ManifestError(f"{path}: format is {found!r}, this program reads {FORMAT}; {AGAIN}")
     del content["checksum"], content["false_negatives"]
-    shards, columns = content.pop("shards"), 6 if content["captions"] else 3
-    for shard in shards:
-        shard["path"] = folder / shard.pop("file")
-        shard["offsets"] = np.array(shard["offsets"], np.int64).reshape(-1, columns)
-    labels = {field: np.array(values, np.int64) for field, values in content.pop("labels").items()}
-    return Manifest(path, labels=labels, shards=[Shard(**shard) for shard in shards], **{"skipped": [], **content})
+    columns = [Part(folder / entry.pop("file"), **entry) for entry in content.pop("columns")]
+    shards = [Shard(folder / entry.pop("file"), **entry) for entry in content.pop("shards")]
+    return Manifest(path, columns=columns, shards=shards, **{"skipped": [], "aside": {}, **content})
 
 
 def _stamps(folder: Path) -> tuple[Path, Path]:
@@ -138,30 +167,30 @@ def _stamps(folder: Path) -> tuple[Path, Path]:
 
 
 def verify_shards(manifest: Manifest) -> None:
-    """Check every shard's size and SHA-256; `ManifestError` names the first that is missing, truncated or changed.
+    """Check size and SHA-256 of every tar and column; `ManifestError` names the first that is missing or changed.
 
     Checksums are compared once per copy: a stamp holds what identifies the very files that were read. What rots
     afterwards without a trace in their times is found by the CRC-32 of each picture as it is read.
     """
-    identity = hashlib.sha256()
-    for shard in manifest.shards:
-        if not shard.path.is_file():
-            raise ManifestError(f"{shard.path}: missing; {AGAIN}")
-        stat = shard.path.stat()
-        if stat.st_size != shard.bytes:
-            raise ManifestError(f"{shard.path}: {stat.st_size} bytes instead of {shard.bytes} (truncated?); {AGAIN}")
+    identity, parts = hashlib.sha256(), [*manifest.columns, *manifest.shards]
+    for part in parts:
+        if not part.path.is_file():
+            raise ManifestError(f"{part.path}: missing; {AGAIN}")
+        stat = part.path.stat()
+        if stat.st_size != part.bytes:
+            raise ManifestError(f"{part.path}: {stat.st_size} bytes instead of {part.bytes} (truncated?); {AGAIN}")
         # Copying keeps names, and can keep mtimes, but never inodes and ctimes.
         identity.update(
-            f"{shard.path.name} {shard.sha256} {stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode()
+            f"{part.path.name} {part.sha256} {stat.st_ino} {stat.st_mtime_ns} {stat.st_ctime_ns}\n".encode()
         )
     stamp, stamps = identity.hexdigest(), _stamps(manifest.path.parent)
     for path in stamps:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if path.read_text() == stamp:
                 return
-    for shard in progress(manifest.shards, len(manifest.shards), f"checksums of {manifest.path.parent}", "shards"):
-        if sha256(shard.path) != shard.sha256:
-            raise ManifestError(f"{shard.path}: SHA-256 differs from the manifest's; {AGAIN}")
+    for part in progress(parts, len(parts), f"checksums of {manifest.path.parent}", "files"):
+        if sha256(part.path) != part.sha256:
+            raise ManifestError(f"{part.path}: SHA-256 differs from the manifest's; {AGAIN}")
     for path in stamps:
         with contextlib.suppress(OSError), atomic_open(path, "w") as handle:
             handle.write(stamp)

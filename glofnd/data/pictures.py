@@ -25,7 +25,7 @@ Content = TypeVar("Content")
 Pictures = npt.NDArray[np.uint8]
 Index = npt.NDArray[np.int64]
 
-# Columns of a shard's offsets.
+# Columns of the offsets.
 _PICTURE, _CAPTION = 0, 3
 
 
@@ -90,13 +90,14 @@ class PictureReader:
 
     def _members(self, index: Index, column: int) -> Iterator[tuple[int, bytes, str]]:
         """(row of `index`, member's bytes, file and key for an error), each shard opened once."""
+        offsets = self.manifest.offsets[index]
         shard_of = np.searchsorted(self._first, index, side="right") - 1
         for number in np.unique(shard_of):
             shard = self.manifest.shards[number]
             with shard.path.open("rb") as handle:
                 for row in np.flatnonzero(shard_of == number):
                     where = f"{shard.path}: sample {index[row]:09d}"
-                    offset, size, crc = shard.offsets[index[row] - shard.first_index, column : column + 3].tolist()
+                    offset, size, crc = offsets[row, column : column + 3].tolist()
                     data = os.pread(handle.fileno(), size, offset)
                     if zlib.crc32(data) != crc:
                         raise ManifestError(f"{where}: damaged, or the file ends early (truncated?); {AGAIN}")

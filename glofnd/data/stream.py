@@ -88,7 +88,6 @@ class ShardStream:
         self.samples, self.indices = self.manifest.samples, self.manifest.indices
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.rank, self.world, self.drop_last, self.channels = rank, world, drop_last, channels
-        self._labels = {field: torch.from_numpy(values) for field, values in self.manifest.labels.items()}
         self._reader = PictureReader(self.manifest, cache_bytes)
 
     @property
@@ -149,7 +148,7 @@ class ShardStream:
         images = torch.from_numpy(self._reader.images(part))
         if self.channels > images.shape[1]:
             images = images.expand(-1, self.channels, -1, -1)
-        labels = {field: values[index] for field, values in self._labels.items()}
+        labels = {field: torch.from_numpy(values[part]) for field, values in self.manifest.labels.items()}
         captions = None
         if self.manifest.captions:
             first = np.zeros((len(part), 1))

@@ -15,12 +15,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import webdataset
 
 from glofnd.data.manifest import CHECKSUM, CHECKSUM_END, FORMAT, NO_LABEL
 from glofnd.data.pictures import read_ahead
-from glofnd.data.split import BadSampleError, Split
-from glofnd.files import atomic_open, sha256
+from glofnd.data.split import BadSampleError, Index, Split
+from glofnd.files import atomic_open, sha256, write_json
 from glofnd.progress import progress
 
 __all__ = ["pair_counts", "write_shards"]
@@ -61,8 +62,10 @@ def _pictures(split: Split, processes: int) -> Iterator[bytes | None]:
         yield picture
 
 
-def _write_shard(path: Path, split: Split, pictures: Iterator[bytes | None], indices: range) -> dict[str, Any]:
-    """Write samples; returns what the manifest says of them."""
+def _write_shard(
+    path: Path, split: Split, pictures: Iterator[bytes | None], indices: range
+) -> tuple[dict[str, Any], Index]:
+    """Write samples; returns what the manifest says of the tar, and where in it each sample's members are."""
     samples, crc = 0, dict[str, int]()
     with (
         atomic_open(path) as handle,
@@ -81,17 +84,21 @@ def _write_shard(path: Path, split: Split, pictures: Iterator[bytes | None], ind
     with tarfile.open(path) as written:
         places = {member.name: (member.offset_data, member.size, crc[member.name]) for member in written}
     shown = [split.extension] if split.captions is None else [split.extension, "txt"]
-    return {
-        "file": path.name,
-        "first_index": indices.start,
-        "samples": samples,
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
-        "offsets": [
-            [number for extension in shown for number in places.get(f"{index:09d}.{extension}", (0, 0, 0))]
-            for index in indices
-        ],
-    }
+    where = [
+        [number for extension in shown for number in places.get(f"{index:09d}.{extension}", (0, 0, 0))]
+        for index in indices
+    ]
+    return {**_entry(path), "first_index": indices.start, "samples": samples}, np.array(where, np.int64)
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _write_column(path: Path, values: Index) -> dict[str, Any]:
+    with atomic_open(path) as handle:
+        np.save(handle, values)
+    return _entry(path)
 
 
 def pair_counts(keys: Sequence[Any]) -> dict[str, float | int]:
@@ -133,14 +140,15 @@ def write_shards(
     split.check()
     out.mkdir(parents=True, exist_ok=True)
     (out / "manifest.json").unlink(missing_ok=True)
-    for stale in (*out.glob("*.tar"), *out.glob(".*.part")):
+    for stale in (*out.glob("*.tar"), *out.glob("*.npy"), *out.glob(".*.part")):
         stale.unlink()
     pictures = iter(progress(_pictures(split, processes), total, name, "pictures"))
-    entries = []
+    entries, offsets = [], []
     for number in range(shards):
         first, after = (place * (total // shards) + min(place, total % shards) for place in (number, number + 1))
-        entry = _write_shard(out / f"{number:06d}.tar", split, pictures, range(first, after))
+        entry, where = _write_shard(out / f"{number:06d}.tar", split, pictures, range(first, after))
         entries.append(json.dumps(entry))
+        offsets.append(where)
     next(pictures, None)  # ends the progress bar
     _check_classes(split)
     bad = split.bad_samples.found
@@ -148,10 +156,14 @@ def write_shards(
     false_negatives = {field: pair_counts(split.kept(values)) for field, values in split.labels.items()}
     if split.captions is not None and "caption" not in split.labels:
         false_negatives["caption"] = pair_counts(["\n".join(lines) for lines in split.kept(split.captions)])
-    labels = {
-        field: [NO_LABEL if index in bad else value for index, value in enumerate(values)]
-        for field, values in split.labels.items()
-    }
+    labels = np.array([*split.labels.values()], np.int64).reshape(-1, total)
+    labels[:, [*bad]] = NO_LABEL
+    write_json(out / "classes.json", split.classes)
+    columns = [
+        _write_column(out / "offsets.npy", np.concatenate(offsets)),
+        _write_column(out / "labels.npy", labels),
+        _entry(out / "classes.json"),
+    ]
     manifest = {
         "format": FORMAT,
         **head,
@@ -159,11 +171,11 @@ def write_shards(
         **({"skipped": skipped} if skipped else {}),
         **({"aside": split.aside} if split.aside else {}),
         "channels": split.channels,
-        "classes": split.classes,
-        "labels": labels,
+        "fields": [*split.labels],
         "captions": split.captions is not None,
         "false_negatives": false_negatives,
         **tail,
+        "columns": columns,
     }
     _write_manifest(out / "manifest.json", manifest, entries)
     return manifest

@@ -13,7 +13,7 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from glofnd.files import read_json
+from glofnd.data.manifest import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = "raw; touch RAN-raw #"
@@ -82,8 +82,8 @@ def test_names_are_names(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith("RAN")]
     assert {path.name for path in tmp_path.iterdir()} == {RAW, SHARDS, RESULTS, PICTURES, "config.yaml", ".snakemake"}
 
-    manifest = read_json(tmp_path / SHARDS / "mine/train/manifest.json")
-    assert sorted(manifest["classes"]["label"]) == sorted(CLASSES) and manifest["samples"] == 64
+    manifest = read_manifest(tmp_path / SHARDS / "mine/train")
+    assert sorted(manifest.classes["label"]) == sorted(CLASSES) and manifest.samples == 64
     page = (tmp_path / RESULTS / "report.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page and "&lt;img src=x" in page
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/{RESULTS}/mlflow.db")

@@ -33,14 +33,14 @@ def test_webdataset_reads_every_sample_in_index_order(shards):
 
 
 def test_the_manifest_says_where_everything_is(shards):
-    manifest = read_json(shards / "manifest.json")
+    manifest, where = read_json(shards / "manifest.json"), np.load(shards / "offsets.npy")
     for entry in manifest["shards"]:
         data = (shards / entry["file"]).read_bytes()
         assert (entry["sha256"], entry["bytes"]) == (sha256(shards / entry["file"]), len(data))
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            for row, numbers in enumerate(entry["offsets"]):
-                for extension, (offset, size, crc) in (("png", numbers[:3]), ("txt", numbers[3:])):
-                    member = tar.extractfile(f"{entry['first_index'] + row:09d}.{extension}").read()
+            for index in range(entry["first_index"], entry["first_index"] + entry["samples"]):
+                for extension, (offset, size, crc) in (("png", where[index, :3]), ("txt", where[index, 3:])):
+                    member = tar.extractfile(f"{index:09d}.{extension}").read()
                     assert data[offset : offset + size] == member and zlib.crc32(member) == crc
     same = sum(a == b for a, b in combinations([i % 3 for i in range(22)], 2))
     assert manifest["false_negatives"]["label"] == {"pairs": same, "share": same / (22 * 21 / 2)}
@@ -133,6 +133,19 @@ def test_damaged_shards_are_found_at_opening(shards):
             verify_shards(read_manifest(shards))
 
 
+@pytest.mark.parametrize("name", ["offsets.npy", "labels.npy"])
+def test_columns_that_are_missing_torn_or_of_another_split_are_refused(shards, name):
+    whole = (shards / name).read_bytes()
+    for damaged in (None, whole[:-8], whole[:40], b""):
+        (shards / name).unlink() if damaged is None else (shards / name).write_bytes(damaged)
+        with pytest.raises(ManifestError, match=rf"{name}: .*; make the shards again"):
+            getattr(read_manifest(shards), name.split(".")[0])
+    # Of as many samples: told by its checksum.
+    (shards / name).write_bytes(whole[:-8] + b"\0" * 8)
+    with pytest.raises(ManifestError, match=rf"{name}: SHA-256 differs"):
+        verify_shards(read_manifest(shards))
+
+
 def _hashed(folder, monkeypatch):
     """The shards that are read to be verified."""
     read = []
@@ -146,7 +159,7 @@ def test_checksums_are_compared_once_per_copy(shards, tmp_path, monkeypatch, wri
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if not writable:
         (shards / ".verified").mkdir()
-    everything = ["000000.tar", "000001.tar", "000002.tar"]
+    everything = ["offsets.npy", "labels.npy", "classes.json", "000000.tar", "000001.tar", "000002.tar"]
     assert _hashed(shards, monkeypatch) == everything and _hashed(shards, monkeypatch) == []
     copy = tmp_path / "copy"
     shutil.copytree(shards, copy)  # times and all
@@ -158,7 +171,7 @@ def test_checksums_are_compared_once_per_copy(shards, tmp_path, monkeypatch, wri
 def test_a_bit_that_flips_after_that_is_found_in_its_sample(shards):
     verify_shards(read_manifest(shards))
     path = shards / "000001.tar"
-    data, (offset, size, *_) = bytearray(path.read_bytes()), read_manifest(shards).shards[1].offsets[3].tolist()
+    data, (offset, size, *_) = bytearray(path.read_bytes()), read_manifest(shards).offsets[11].tolist()
     for place, column in ((offset + size // 2, "images"), (bytes(data).index(b"other 11") + 3, "captions")):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         reader = PictureReader(read_manifest(shards), 0)
