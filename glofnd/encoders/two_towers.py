@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Annotated, Any
 
-import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from glofnd.clip_models import CONFIGS
+from glofnd.encoders.clip_tokens import ClipTokens
 from glofnd.encoders.model import Model
 from glofnd.parameters import checked
 
@@ -54,8 +54,7 @@ class OpenCLIP(Model):
         for name in ("logit_scale", "logit_bias"):
             if (parameter := getattr(self.clip, name, None)) is not None:
                 parameter.requires_grad_(False)
-        self._tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"].get("context_length", 77))
-        self._tokens: dict[str, Tensor] = {}
+        self._tokens = ClipTokens(config["text_cfg"].get("context_length", 77))
 
     def features(self, images: Tensor) -> Tensor:
         """The image tower's output is both feature and embedding, [B, D]."""
@@ -68,9 +67,7 @@ class OpenCLIP(Model):
 
     def embed_text(self, captions: list[str]) -> Tensor:
         """Text embedding, [B, D]. Captions longer than the context are cut, as open_clip does."""
-        for caption in set(captions) - self._tokens.keys():
-            self._tokens[caption] = self._tokenizer([caption])[0]
-        tokens = torch.stack([self._tokens[caption] for caption in captions]).to(self.mean.device)
+        tokens = self._tokens(captions).to(self.mean.device, non_blocking=True)
         # On a CPU the fused kernel's backward is slow: 143 ms against 47 ms for 256 captions of 20 tokens in bf16.
         kernels = [SDPBackend.MATH] if tokens.device.type == "cpu" else _ALL_KERNELS
         with sdpa_kernel(kernels):
