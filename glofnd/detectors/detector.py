@@ -194,6 +194,10 @@ class Screening:
         assert threshold is not None, "a rule without thresholds overrides `keep`"
         return tile.keep(threshold)
 
+    def positives(self, tile: Tile, keep: Tensor) -> Tensor:
+        """1 for what becomes a positive of its anchor under `attract`: what `keep` drops, unless a rule is choosier."""
+        return 1 - keep
+
     def commit(self) -> None:
         """Write what was learned into the detector's state."""
 

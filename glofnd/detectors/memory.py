@@ -57,6 +57,10 @@ class MemoryDetector(Detector):
         """Which candidates are false negatives of which anchors, bool [t, C], from their rows of state."""
         raise NotImplementedError
 
+    def surest(self, anchors: dict[str, Tensor], candidates: dict[str, Tensor]) -> Tensor:
+        """Those of `found` that become positives under `attract`."""
+        return self.found(anchors, candidates)
+
     def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
         """The memories of a batch at work."""
         if filtering and batch.training and int(self.computed) != batch.epoch:
@@ -77,9 +81,20 @@ class _MemoryScreening(Screening):
         return None
 
     def keep(self, tile: Tile) -> Tensor:
-        anchors = {name: value[tile.rows] for name, value in self.anchors.items()}
-        found = self.detector.found(anchors, self.candidates)
-        return (~found).to(tile.similarity.dtype).repeat(tile.views, 1, tile.views)
+        return self._spread(tile, ~self.detector.found(self._rows(tile), self.candidates))
+
+    def positives(self, tile: Tile, keep: Tensor) -> Tensor:
+        positives = self._spread(tile, self.detector.surest(self._rows(tile), self.candidates))
+        tile.own_columns(positives).zero_()
+        return positives
+
+    def _rows(self, tile: Tile) -> dict[str, Tensor]:
+        return {name: value[tile.rows] for name, value in self.anchors.items()}
+
+    @staticmethod
+    def _spread(tile: Tile, verdict: Tensor) -> Tensor:
+        """From [t, C] over the views of both to [V, t, M]."""
+        return verdict.to(tile.similarity.dtype).repeat(tile.views, 1, tile.views)
 
     def commit(self) -> None:
         if self.learning:

@@ -50,8 +50,18 @@ class MemoryQuantile(MemoryDetector):
         start_update: StartUpdate = 0,
         start_filter: StartFilter = 1,
         treatment: Treatment = "eliminate",
+        attract_alpha: Annotated[
+            float | None,
+            Range(gt=0, lt=1),
+            "share that `attract` makes positives, the surest; null: all that is dropped",
+        ] = None,
     ) -> None:
-        columns = {"threshold": 1.0} if scope == "sample" else {}
+        if attract_alpha is not None and (treatment != "attract" or scope != "sample" or attract_alpha > alpha):
+            raise ValueError("attract_alpha: needs treatment attract and scope sample, and is at most alpha")
+        self.shares = {"threshold": alpha} if scope == "sample" else {}
+        if attract_alpha is not None:
+            self.shares["sure"] = attract_alpha
+        columns = dict.fromkeys(self.shares, 1.0)
         super().__init__(num_samples, dim, momentum, start_update, start_filter, treatment, **columns)
         self.alpha, self.scope, self.candidates = alpha, scope, candidates
         if candidates is None:
@@ -89,18 +99,31 @@ class MemoryQuantile(MemoryDetector):
         if self.scope == "global":
             self.single.copy_(pair_quantile(others, self.alpha))
             return
-        found = []
+        found: dict[str, list[Tensor]] = {name: [] for name in self.shares}
         for index in torch.split(torch.arange(self.num_samples, device=device), max(1, TILE // len(others))):
             mine = normalize(self.state.read(index, "memory")["memory"], dim=1)
             similarity = (mine @ others.T).masked_fill(index.unsqueeze(1) == chosen, -math.inf)
-            quantile = row_quantile(similarity, self.alpha)
-            found.append(torch.where(mine.any(1), quantile, torch.ones_like(quantile)))
-        self.thresholds = torch.cat(found)
+            for name, alpha in self.shares.items():
+                found[name].append(row_quantile(similarity, alpha).masked_fill(~mine.any(1), 1))
+        for name, values in found.items():
+            self.state.fill(name, torch.cat(values))
 
     def found(self, anchors: dict[str, Tensor], candidates: dict[str, Tensor]) -> Tensor:
         """Averages more similar than the anchor's threshold; never those of samples not seen yet."""
+        count = len(anchors["memory"])
+        return self._above(
+            self.single.expand(count) if self.scope == "global" else anchors["threshold"], anchors, candidates
+        )
+
+    def surest(self, anchors: dict[str, Tensor], candidates: dict[str, Tensor]) -> Tensor:
+        """Those more similar than the anchor's second threshold, where there is one."""
+        return (
+            self._above(anchors["sure"], anchors, candidates) if "sure" in anchors else self.found(anchors, candidates)
+        )
+
+    @staticmethod
+    def _above(threshold: Tensor, anchors: dict[str, Tensor], candidates: dict[str, Tensor]) -> Tensor:
         ours, theirs = normalize(anchors["memory"], dim=1), normalize(candidates["memory"], dim=1)
-        threshold = self.single.expand(len(ours)) if self.scope == "global" else anchors["threshold"]
         # Nothing is more similar than 1, but rounding says so of equal averages.
         threshold = threshold.masked_fill(threshold >= 1, math.inf)
         seen = ours.any(1, keepdim=True) & theirs.any(1)

@@ -226,6 +226,12 @@ class Side:
         tile.own_columns(keep).fill_(1)
         return keep
 
+    def positives(self, tile: Tile, keep: Tensor | None) -> Tensor | None:
+        """1 for the false negatives that become positives, [V, t, M]; None where none do."""
+        if keep is None or self.screening is None or not self.attract:
+            return None
+        return self.screening.positives(tile, keep)
+
     def values(self, rows: Rows | Pairs, tile: Tile, leaves: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Sum of the formula's values, and its gradients with respect to `leaves`; takes in new state."""
         learned = self.to_anchors is not None
@@ -311,9 +317,9 @@ def _by_rows(side: Side, tile: Tile, pulled: Tensor) -> Tensor:
     anchors, tau = side.anchors[:, tile.rows], side.temperature(tile)
     keep, context, weight, inverse, log_sum = _weigh(side, tile, tile.similarity)
     gain = torch.zeros_like(tile.positive)
-    if keep is not None and side.attract:
-        dropped, found = (1 - keep).flatten(0, 1), tile.negatives - context["kept"]
-        attraction = (dropped @ side.flat).view_as(anchors)
+    if (positives := side.positives(tile, keep)) is not None:
+        found, positives = positives.sum(-1), positives.flatten(0, 1)
+        attraction = (positives @ side.flat).view_as(anchors)
         gain = (tile.positive + (anchors * attraction).sum(-1)) / (1 + found) - tile.positive
     # sum_j e^{s_ij / tau} c_j: gives the anchors' gradient, and the weighted mean similarity without another pass.
     pull = (weight.flatten(0, 1) @ side.flat).view_as(anchors)
@@ -326,12 +332,12 @@ def _by_rows(side: Side, tile: Tile, pulled: Tensor) -> Tensor:
     gradient = pull.mul_(scale)
     side.warm(anchors, gradient)
     pulled.addmm_((anchors * scale).reshape(-1, side.dim).T, weight.flatten(0, 1))
-    if keep is not None and side.attract:
+    if positives is not None:
         to_found = to_gain / (1 + found)
         to_positive = to_positive - to_gain + to_found
         share = (to_found / side.batch).unsqueeze(-1)
         gradient.addcmul_(share, attraction)
-        pulled.addmm_((anchors * share).reshape(-1, side.dim).T, dropped)
+        pulled.addmm_((anchors * share).reshape(-1, side.dim).T, positives)
     side.to_anchors[:, tile.rows] += gradient
     side.pull(tile, to_positive)
     return value
@@ -341,8 +347,9 @@ def _by_pairs(side: Side, tile: Tile, pulled: Tensor) -> Tensor:
     """The same for a formula of all similarities, by autograd inside the tile."""
     keep, anchors = side.judge(tile), side.anchors[:, tile.rows]
     context, similarity = side.context(tile, keep), tile.similarity
+    found = side.positives(tile, keep)
     keep = torch.ones_like(similarity) if keep is None else keep
-    found = 1 - keep if side.attract else torch.zeros_like(keep[..., :1]).expand_as(keep)
+    found = torch.zeros_like(keep[..., :1]).expand_as(keep) if found is None else found
     tile.own_columns(keep).zero_()
     tile.own.zero_()
     pairs = Pairs(similarity=similarity, keep=keep, found=found, **context)

@@ -163,10 +163,33 @@ def test_quantiles_over_many_tiles(monkeypatch, alpha):
 
 
 CASES = [("fnc", {"top_k": 3}), *MEMORY.items(), ("memory-quantile", {"scope": "global"})]
+TWO = ("memory-quantile", {"alpha": 0.6, "attract_alpha": 0.2})
+TREATED = [(*case, treatment) for case in CASES for treatment in ("eliminate", "attract")] + [(*TWO, "attract")]
 
 
-@pytest.mark.parametrize("treatment", ["eliminate", "attract"])
-@pytest.mark.parametrize(("detector", "options"), CASES)
+def test_the_surest_become_positives_and_the_rest_is_dropped():
+    """SimCLR anchor by anchor, with what lies above either threshold."""
+    objective = make("simclr", TWO[0], "attract", **TWO[1])
+    for epoch in range(3):
+        z, index = draw(seed=epoch)
+        objective(*z, index, epoch=epoch)
+    state, tau = objective.detectors["image"].state, objective.temperature["image"].double()
+    memory = normalize(state.column("memory")[index], dim=1)
+    found, sure = (memory @ memory.T > state.column(key)[index].unsqueeze(1) for key in ("threshold", "sure"))
+    assert (sure & found).any() and (found & ~sure & ~torch.eye(6, dtype=torch.bool)).any()
+    both, expected = torch.cat(unit(z)), 0.0
+    for row in range(12):
+        i, s = row % 6, both @ both[row]
+        rest = torch.arange(12) % 6 != i
+        keep, extra = (rest & mask.repeat(2) for mask in (~found[i], sure[i]))
+        p, n = s[(row + 6) % 12], rest.sum() / keep.sum()
+        align = torch.stack([p, *s[extra]]).mean()
+        expected = expected + ((p / tau).exp() + n * (s[keep] / tau).exp().sum()).log() - align / tau
+    objective.eval()
+    torch.testing.assert_close(objective(*z, index, epoch=2), expected / 6, check_dtype=False)
+
+
+@pytest.mark.parametrize(("detector", "options", "treatment"), TREATED)
 @pytest.mark.parametrize("name", ["simclr", "clip"])
 def test_gradients_and_unchanged_state_in_evaluation(name, detector, options, treatment):
     objective = make(name, detector, treatment, **options)
@@ -181,15 +204,15 @@ def test_gradients_and_unchanged_state_in_evaluation(name, detector, options, tr
     assert same_state(objective, before)
 
 
-@pytest.mark.parametrize(("detector", "options"), CASES[1:])
-def test_resumed_within_an_epoch(detector, options):
+@pytest.mark.parametrize(("detector", "options", "treatment"), TREATED[2:])
+def test_resumed_within_an_epoch(detector, options, treatment):
     """Nothing is computed anew there: memories have changed since the epoch began."""
-    whole, parts = make("clip", detector, **options), make("clip", detector, **options)
+    whole, parts = make("clip", detector, treatment, **options), make("clip", detector, treatment, **options)
     for step in range(6):
         z, index = draw(seed=step)
         losses = [objective(*z, index, epoch=step // 2) for objective in (whole, parts)]
         assert torch.equal(*losses)
-        stored, parts = parts.state_dict(), make("clip", detector, **options)
+        stored, parts = parts.state_dict(), make("clip", detector, treatment, **options)
         parts.load_state_dict(stored)
     assert same_state(whole, parts.state_dict())
 
@@ -202,6 +225,7 @@ def test_resumed_within_an_epoch(detector, options):
         (lambda: IFND(5, 4, clusters=[2, 6]), r"clusters: 6 of 5 samples"),
         (lambda: IFND(5, 4, clusters=[]), "clusters: "),
         (lambda: IFND(5, 4, clusters=[1, 3]), "clusters must be >= 2, not 1"),
+        (lambda: MemoryQuantile(5, 4, attract_alpha=0.01), "attract_alpha: needs treatment attract"),
         (lambda: MemoryQuantile(5, 0), "dim must be at least 1"),
         (lambda: make("sogclr", "ifnd", start_update=3), r"start_filter \(1\) must not come before start_update"),
     ],
