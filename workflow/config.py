@@ -293,6 +293,7 @@ class Mlflow(Section):
     prefix: str = Field(
         default="", max_length=150, pattern=r"^\P{C}*$", description="before the names of MLflow experiments"
     )
+    live: bool = Field(default=True, description="log each epoch while it is trained, besides the import at the end")
 
 
 class Plan(Section):
@@ -380,7 +381,7 @@ class Benchmark(Section):
     significance: Annotated[Significance | None, Optional] = Field(
         default=Significance(), description="null: no comparison"
     )
-    mlflow: Mlflow = Field(default=Mlflow(), description="where runs are imported to")
+    mlflow: Mlflow = Field(default=Mlflow(), description="where runs are logged to")
     plan: Plan = Field(default=Plan(), description="for `make plan`, where nothing has been measured yet")
     container: Image = Field(
         default="containers/glofnd-cpu.sif", description="image for `--use-singularity`: a .sif file or docker://..."

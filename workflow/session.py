@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import getpass
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +42,14 @@ def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
     logger.addFilter(lambda record: False)
     print("\ninterrupted; the same command goes on", file=sys.stderr)
     raise KeyboardInterrupt
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _growing(least: int, most: int | None) -> Callable[[object, int], int]:
@@ -207,17 +217,41 @@ class Session:
         path = results / "benchmark.json"
         if not path.is_file() or read_json(path) != self.grid.config:
             write_json(path, self.grid.config)
+        if self.grid.config["mlflow"]["live"] and self._trains():
+            self._log_live(path)
+
+    def _trains(self) -> bool:
+        return any(job.rule.name in ("trunk", "pretrain") for job in self.workflow.dag.needrun_jobs())
 
     def _try_store(self) -> None:
         """Before anything is trained: the store of results that the config names answers."""
         store = self.grid.config["mlflow"]["tracking_uri"]
-        if store and any(job.rule.name in ("trunk", "pretrain") for job in self.workflow.dag.needrun_jobs()):
+        if store and self._trains():
             from workflow.tracking import reached
 
             try:
                 reached(store)
             except OSError as error:
                 _stop(f"error: nothing was started: mlflow.tracking_uri: {error}")
+
+    def _log_live(self, benchmark: Path) -> None:
+        """A process that logs trainings to MLflow until this one ends, in time that trainings leave."""
+        log = benchmark.with_name("logs") / "mlflow-live.log"
+        log.parent.mkdir(exist_ok=True)
+        command = ["nice", "-n", "19", "setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "workflow.live"]
+        command += [str(benchmark), *(["--system"] if self.workflow.local_exec else [])]
+        path = os.pathsep.join([str(self.workflow.basedir), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with log.open("w") as said:
+            # A group of its own has no part in Ctrl-C.
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                process_group=0,
+            )
+        atexit.register(_end, process)
 
     def _warn_of_unseen_folders(self) -> None:
         """Where rules run in an image: it sees the working folder, and what is bound."""

@@ -2,12 +2,14 @@
 
 One MLflow experiment per experiment of the config (its name behind `mlflow.prefix`). One parent run per method, with
 mean and spread over its seeds; below it one run per seed with its training and all its evaluations. A run is found
-again by its name (tag `glofnd.run`) and the hash of its results: what has not changed is left alone; what has changed
-is written anew, and the older import then goes to MLflow's trash, as does one that was cut off.
+again by its name (tag `glofnd.run`) and the hash of its results: what has not changed is left alone; what was logged
+live (`workflow.live`), or cut off, is completed; what has changed is written anew, and the older import then goes to
+MLflow's trash.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import math
@@ -16,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -25,6 +27,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 # A server that does not answer is reported after seconds, not minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -41,8 +44,11 @@ from workflow.report.figures import looks, training
 
 __all__ = ["import_runs", "reached"]
 
-NAME, HASH = "glofnd.run", "glofnd.hash"
-"""Tags of every imported run; the hash is set last, so that an import that was cut off shows."""
+NAME, HASH, PARENT = "glofnd.run", "glofnd.hash", "mlflow.parentRunId"
+"""Tags of every imported run; the hash is set last, so that one that is not whole shows."""
+
+LOSS = "training/loss"
+"""Logged after all else of its epoch: where it is, the epoch is whole."""
 
 METRICS, PARAMS, RUNS = 1000, 100, 50_000
 """The most that the tracking API takes in a batch, and gives in an answer."""
@@ -53,15 +59,15 @@ class Record:
     """What MLflow is told about one run; `metrics` are (name, value, step), times in milliseconds since the epoch."""
 
     name: str
-    hash: str
     start: int
     end: int
-    params: dict[str, str]
-    metrics: list[tuple[str, float, int]]
-    tags: dict[str, str]
-    files: dict[str, Any]
-    epochs: list[dict[str, Any]]
-    inputs: dict[str, str]
+    hash: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[tuple[str, float, int]] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str]]:
@@ -74,20 +80,33 @@ def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str
         ValueError: a result cannot be read.
         OSError: the store cannot be reached or written.
     """
-    store = benchmark["mlflow"]["tracking_uri"] or f"sqlite:///{benchmark['paths']['results']}/mlflow.db"
-    client, done = reached(store), dict[str, dict[str, str]]()
-    with _explained(store):
+    store, done = store_of(benchmark), dict[str, dict[str, str]]()
+    with alone(benchmark), explained(store):
+        client = reached(store)
         for experiment in benchmark["experiments"]:
             done |= _import_experiment(client, benchmark, experiment)
     write_json(out, {"tracking_uri": store, "runs": done})
     return done
 
 
+def store_of(benchmark: dict[str, Any]) -> str:
+    """Address of the store of a resolved config."""
+    return str(benchmark["mlflow"]["tracking_uri"] or f"sqlite:///{benchmark['paths']['results']}/mlflow.db")
+
+
+@contextmanager
+def alone(benchmark: dict[str, Any]) -> Iterator[None]:
+    """Import and live tracking of one benchmark take turns."""
+    with (Path(benchmark["paths"]["results"]) / ".mlflow.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def reached(store: str) -> MlflowClient:
     """A client of a store that answers; one in a SQLite file is made where there is none. Else raises `OSError`."""
     # It logs a traceback of each error that it raises besides.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    with _explained(store):
+    with explained(store):
         if store.startswith("sqlite:///"):
             _create(make_url(store))
         client = MlflowClient(tracking_uri=store)
@@ -96,7 +115,8 @@ def reached(store: str) -> MlflowClient:
 
 
 @contextmanager
-def _explained(store: str) -> Iterator[None]:
+def explained(store: str) -> Iterator[None]:
+    """What goes wrong with the store is an `OSError` of one line."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, ImportError) as error:
@@ -124,21 +144,23 @@ def _import_experiment(client: MlflowClient, config: dict[str, Any], name: str) 
     for run in grid.all_runs:
         if run.experiment == name:
             methods[f"{name}/{run.objective}/{run.detector}"].append(run)
-    experiment = _experiment(client, config, name)
-    known = _known(client, experiment)
+    experiment = opened(client, config, name)
+    there: dict[str, list[Imported]] = defaultdict(list)
+    for imported in client.search_runs([experiment], max_results=RUNS):
+        there[imported.data.tags.get(NAME, "")].append(imported)
     for method, runs in tqdm(methods.items(), desc=f"MLflow import of {name}", unit="method", disable=None):
         found = {run.id: record for run in runs if (record := read_run(grid, run)) is not None}
         if not found:
             continue
         summary = _summary(method, list(found.values()))
-        parent, done[method] = _store(client, experiment, summary, known[method])
+        parent, done[method] = _store(client, experiment, summary, there[method])
         for run_id, record in found.items():
-            record.tags["mlflow.parentRunId"] = parent
-            _, done[run_id] = _store(client, experiment, record, known[run_id], parent)
+            record.tags[PARENT] = parent
+            _, done[run_id] = _store(client, experiment, record, there[run_id])
     return done
 
 
-def _experiment(client: MlflowClient, config: dict[str, Any], name: str) -> str:
+def opened(client: MlflowClient, config: dict[str, Any], name: str) -> str:
     """Id of the MLflow experiment, made (or taken out of the trash) where needed."""
     full, results = config["mlflow"]["prefix"] + name, Path(config["paths"]["results"])
     found = client.get_experiment_by_name(full)
@@ -152,21 +174,18 @@ def _experiment(client: MlflowClient, config: dict[str, Any], name: str) -> str:
     return str(found.experiment_id)
 
 
-def _known(client: MlflowClient, experiment: str) -> dict[str, list[Imported]]:
-    """Name -> what the experiment holds of that run."""
-    found: dict[str, list[Imported]] = defaultdict(list)
-    for run in client.search_runs([experiment], max_results=RUNS):
-        found[run.data.tags.get(NAME, "")].append(run)
-    return found
-
-
 def _store(
-    client: MlflowClient, experiment: str, record: Record, older: Sequence[Imported], parent: str | None = None
+    client: MlflowClient, experiment: str, record: Record, older: Sequence[Imported]
 ) -> tuple[str, dict[str, str]]:
     """Bring one run up to date; returns its MLflow run id, and what was done."""
-    tag = "mlflow.parentRunId"
-    same = [r.info.run_id for r in older if r.data.tags.get(HASH) == record.hash and r.data.tags.get(tag) == parent]
-    key = str(same[0]) if same else _write(client, experiment, record)
+    same = [run for run in older if run.data.tags.get(HASH) == record.hash]
+    if same:
+        key = str(same[0].info.run_id)
+        if same[0].data.tags.get(PARENT) != record.tags.get(PARENT):
+            client.set_tag(key, PARENT, record.tags[PARENT])
+    else:
+        key = write(client, experiment, record, older)
+        _complete(client, key, record)
     # Only now: an import that is killed leaves an older one rather than none.
     for run in older:
         if run.info.run_id != key:
@@ -175,28 +194,57 @@ def _store(
     return key, {"mlflow_run": key, "state": state}
 
 
-def _write(client: MlflowClient, experiment: str, record: Record) -> str:
-    """Import one run; its hash is set last."""
-    tags = {NAME: record.name, **record.tags}
-    run = client.create_run(experiment, record.start, tags, run_name=record.name.partition("/")[2])
+def known(client: MlflowClient, experiment: str, name: str) -> Sequence[Imported]:
+    """What the experiment holds of a run."""
+    found: Sequence[Imported] = client.search_runs([experiment], f"tags.`{NAME}` = '{name}'")
+    return found
+
+
+def write(client: MlflowClient, experiment: str, record: Record, older: Sequence[Imported]) -> str:
+    """Log params and metrics of a run, or what is missing where one of `older` is its beginning; returns its id."""
+    for run in older:
+        if (logged := _epochs_of_beginning(client, run, record)) is not None:
+            break
+    else:
+        tags, logged = {NAME: record.name, **record.tags}, set[int]()
+        run = client.create_run(experiment, record.start, tags, run_name=record.name.partition("/")[2])
     key = str(run.info.run_id)
-    metrics = [Metric(name, value, record.end, step) for name, value, step in record.metrics]
-    params = [Param(name, value) for name, value in record.params.items()]
+    metrics = [
+        Metric(name, value, record.end, step)
+        for name, value, step in record.metrics
+        if (step not in logged if name.startswith("training/") else name not in run.data.metrics)
+    ]
+    params = [Param(name, value) for name, value in record.params.items() if name not in run.data.params]
     for start in range(0, len(metrics), METRICS):
         client.log_batch(key, metrics=metrics[start : start + METRICS])
     for start in range(0, len(params), PARAMS):
         client.log_batch(key, params=params[start : start + PARAMS])
+    return key
+
+
+def _epochs_of_beginning(client: MlflowClient, run: Imported, record: Record) -> set[int] | None:
+    """The epochs logged of a run that `record` goes on with: one followed live, or an import cut off; else `None`."""
+    there, final = run.data.metrics, {n: v for n, v, _ in record.metrics if not n.startswith("training/")}
+    others = {n: v for n, v in there.items() if not n.startswith(("training/", "system/"))}
+    if HASH in run.data.tags or run.data.params.items() - record.params.items() or others.items() - final.items():
+        return None
+    losses = {step: value for name, value, step in record.metrics if name == LOSS}
+    logged = {m.step: m.value for m in client.get_metric_history(run.info.run_id, LOSS)} if LOSS in there else {}
+    return set(logged) if all(losses.get(step, value) == value for step, value in logged.items()) else None
+
+
+def _complete(client: MlflowClient, key: str, record: Record) -> None:
+    """Add what an import has besides params and metrics; the hash comes last."""
     if record.inputs:
         client.log_inputs(key, [_dataset(name, digest) for name, digest in record.inputs.items()])
     for name, content in record.files.items():
         client.log_dict(key, content, name)
     label = record.name.split("/")[2]
-    figures = training({label: [record.epochs]}, looks([label]))
-    for name, (_, figure) in figures.items():
+    for name, (_, figure) in training({label: [record.epochs]}, looks([label])).items():
         client.log_figure(key, figure, f"figures/{name}.html")
     client.set_terminated(key, "FINISHED", record.end)
+    client.log_batch(key, tags=[RunTag(name, value) for name, value in record.tags.items()])
     client.log_batch(key, tags=[RunTag(HASH, record.hash)])
-    return key
 
 
 def _dataset(name: str, digest: str) -> DatasetInput:
@@ -224,9 +272,6 @@ def _summary(method: str, records: Sequence[Record]) -> Record:
         params=dict(sorted(shared)),
         metrics=[*metrics, *spread],
         tags={"mlflow.note.content": note},
-        files={},
-        epochs=[],
-        inputs={},
     )
 
 
@@ -247,10 +292,7 @@ def read_run(grid: Grid, run: Run) -> Record | None:
     for name, path in places.items():
         with making_sense(path):
             metrics += _final_metrics(name, results[name]["metrics"])
-    epochs: list[dict[str, Any]] = []
-    if (folder / "history.json").is_file():
-        with making_sense(folder / "history.json"):
-            epochs = [{**e, "epoch": int(e["epoch"])} for e in read_json(folder / "history.json")["epochs"]]
+    epochs = read_epochs(folder / "history.json") if (folder / "history.json").is_file() else []
     config = grid.run_config(run)
     made = [result.get("provenance") or {} for result in results.values()]
     end = int(max(path.stat().st_mtime for path in places.values()) * 1000)
@@ -261,13 +303,24 @@ def read_run(grid: Grid, run: Run) -> Record | None:
         hash=config_hash([config, results, epochs]),
         start=end - int(1000 * wall),
         end=end,
-        params={name: value if isinstance(value, str) else json.dumps(value) for name, value in _flat(config)},
-        metrics=[*_epoch_metrics(epochs), *metrics],
+        params=params_of(config),
+        metrics=[*epoch_metrics(epochs), *metrics],
         tags=_tags(first, made[0], folder / "checkpoint.pt"),
         files={f"results/{name}.json": result for name, result in results.items()},
         epochs=epochs,
         inputs={config["dataset"]: made[0]["inputs"]["shards"]} if (made[0].get("inputs") or {}).get("shards") else {},
     )
+
+
+def params_of(config: dict[str, Any]) -> dict[str, str]:
+    """The params of a run config."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in _flat(config)}
+
+
+def read_epochs(history: Path) -> list[dict[str, Any]]:
+    """The epochs of a history.json."""
+    with making_sense(history):
+        return [{**entry, "epoch": int(entry["epoch"])} for entry in read_json(history)["epochs"]]
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -288,9 +341,11 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _epoch_metrics(epochs: Sequence[dict[str, Any]]) -> Iterator[tuple[str, float, int]]:
+def epoch_metrics(epochs: Sequence[dict[str, Any]]) -> Iterator[tuple[str, float, int]]:
+    """(name, value, epoch) of all that is recorded of epochs."""
     for entry in epochs:
-        for name, value in _flat({key: item for key, item in entry.items() if key != "epoch"}):
+        rest = {key: item for key, item in entry.items() if key not in ("epoch", "loss")}
+        for name, value in _flat({**rest, "loss": entry["loss"]}):
             if _number(value):
                 yield f"training/{_metric_name(name)}", float(value), entry["epoch"]
 

@@ -78,17 +78,18 @@ def pretrain(
             return trainer.state(provenance(config, inputs, watch, str(trainer.device)))
 
         with StopSignals() as stop:
-            _train(trainer, last, resume, state_now, stop)
+            _train(trainer, last, out, resume, state_now, stop)
             _finish(trainer, out, state_now())
 
 
 def _train(
-    trainer: Trainer, last: int, resume: Path, state_now: Callable[[], dict[str, Any]], stop: StopSignals
+    trainer: Trainer, last: int, out: Path, resume: Path, state_now: Callable[[], dict[str, Any]], stop: StopSignals
 ) -> None:
     """Train up to epoch `last`, with checkpoints."""
     processes, options, per_epoch = trainer.processes, trainer.options, trainer.stream.batches_per_epoch
     size, name = options.batch_size, trainer.config["run"]
     done = {"initial": trainer.step * size, "disable": processes.rank > 0}
+    _keep_history(trainer, out)
     saved = began = time.monotonic()
     with progress(None, last * per_epoch * size, name, "samples", **done) as bar:
         while trainer.epoch < last:
@@ -114,6 +115,13 @@ def _train(
                 bar.update(size)
                 began = time.monotonic()
             trainer.close_epoch()
+            _keep_history(trainer, out)
+
+
+def _keep_history(trainer: Trainer, out: Path) -> None:
+    """Write history.json, which who watches a training reads after each epoch."""
+    if trainer.processes.rank == 0:
+        write_json(out / "history.json", {"epochs": trainer.history})
 
 
 def _rolling(path: Path, processes: Processes) -> dict[str, Any] | None:
@@ -167,10 +175,9 @@ def _differing(stored: dict[str, Any], asked: dict[str, Any], branching: bool = 
 
 
 def _finish(trainer: Trainer, out: Path, state: dict[str, Any]) -> None:
-    """Write the results and remove rolling checkpoints."""
+    """Write the other results and remove rolling checkpoints."""
     if trainer.processes.rank == 0:
         config, history = trainer.config, trainer.history
-        write_json(out / "history.json", {"epochs": history})
         run = {
             "id": config["run"],
             "experiment": config["experiment"],

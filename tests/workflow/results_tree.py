@@ -99,8 +99,9 @@ def write_tree(folder: Path, **experiment: Any) -> dict[str, Any]:
                 "image": {"precision": 0.5, "recall": 0.4, "f1": 0.44, "dropped_share": 0.1, "true_share": 0.1}
             }
             threshold = {"image": {"q05": 0.1, "q25": 0.2, "q50": 0.3, "q75": 0.4, "q95": 0.5}}
-            epochs: list[dict[str, Any]] = [{"epoch": 0, "loss": 2.0, "lr": 0.001}]
-            epochs.append({"epoch": 1, "loss": 1.0, "lr": 0.0005, "detection": detection, "threshold": threshold})
+            epochs: list[dict[str, Any]] = [{"epoch": 0, "loss": 2.0, "lr": 0.001, "seconds": 1.5}]
+            epochs.append({"epoch": 1, "loss": 1.0, "lr": 0.0005, "seconds": 1.5})
+            epochs[1] |= {"detection": detection, "threshold": threshold}
             write_json(place / "history.json", {"epochs": epochs})
             write_json(place / "metrics.json", {**metrics(run, "pretraining"), "metrics": []})
             (place / "checkpoint.pt").write_bytes(b"weights")

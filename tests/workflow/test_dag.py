@@ -33,6 +33,7 @@ SWITCHED_OFF = dict.fromkeys(DEFAULT["experiments"]["glyphs"]["detectors"], Fals
 CONFIG: dict[str, Any] = {
     "paths": {"raw": "raw", "shards": "shards", "results": "out"},
     "seeds": [1, 2],
+    "mlflow": {"live": False},
     "datasets": {
         "digits": {},
         "mine": {"dataset": "folder", "path": "pictures"},

@@ -104,12 +104,16 @@ def test_importing_again_adds_nothing_and_a_change_replaces(tree: dict[str, Any]
     assert {run.data.tags["mlflow.parentRunId"] for name, run in after.items() if name.count("/") == 3} == parents
 
 
-def test_an_import_that_was_cut_off_is_done_again(tree: dict[str, Any]) -> None:
+def test_an_import_that_was_cut_off_is_completed(tree: dict[str, Any]) -> None:
     name = "exp/sogclr/oracle/seed3"
     cut = runs_of(tree)[name].info.run_id
     client_of(tree).delete_tag(cut, HASH)
     assert imported(tree)[name] == "updated"
-    assert runs_of(tree)[name].info.run_id != cut
+    run = runs_of(tree)[name]
+    assert run.info.run_id == cut and HASH in run.data.tags
+    for metric in run.data.metrics:
+        steps = [entry.step for entry in client_of(tree).get_metric_history(cut, metric)]
+        assert len(set(steps)) == len(steps), metric
 
 
 def test_any_prefix_and_an_address_with_options(tmp_path: Path) -> None:
