@@ -17,6 +17,7 @@ from evaluation.split_pictures import Pictures
 from evaluation.task import Task
 from glofnd import checkpoint
 from glofnd.encoders import build_model
+from glofnd.encoders.frozen import digest_of, frozen
 from glofnd.files import sha256
 from glofnd.provenance import Stopwatch, config_hash, provenance
 
@@ -32,7 +33,7 @@ class Subject:
 
     Attributes:
         config: run config.
-        checkpoint: of a trained run, `None` for a baseline.
+        checkpoint: of a trained run, `None` for a baseline or a model that `config["model"]` describes.
         shards: folder of all shards, `{dataset}/{split}` below it.
         out: folder of the run; an evaluation writes below `out / its name`.
     """
@@ -59,6 +60,8 @@ class Subject:
         """What identifies the encoder in the provenance of results."""
         if self.checkpoint is not None:
             return {"checkpoint": sha256(self.checkpoint)}
+        if "model" in self.config:
+            return {"model": f"{config_hash(self.config['model'])}/{digest_of(self.encoder())}"}
         if self.label not in BASELINES:
             raise ValueError(f"{self.config['run']}: has no checkpoint and is none of {', '.join(BASELINES)}")
         return {"baseline": f"{self.label}/{config_hash(self.config)}"}
@@ -79,11 +82,16 @@ class Subject:
     @cached_property
     def model(self) -> Any | None:
         """The encoder in evaluation mode on its device; `None` for raw pixels. Nobody may change it."""
-        if self.checkpoint is None and self.source and self.label == "raw-pixels":
+        if "model" in self.config:
+            model = frozen(**self.config["model"])
+            if self.config["modality"] == "unimodal":
+                model.modality = "unimodal"
+        elif self.checkpoint is None and self.source and self.label == "raw-pixels":
             return None
-        model = build_model(checkpoint.config_of(self.state) if self.checkpoint is not None else self.config)
-        if self.checkpoint is not None:
-            model.load_state_dict(self.state["model"])
+        else:
+            model = build_model(checkpoint.config_of(self.state) if self.checkpoint is not None else self.config)
+            if self.checkpoint is not None:
+                model.load_state_dict(self.state["model"])
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return model.to(device).to(memory_format=torch.channels_last).eval()
 
@@ -120,7 +128,8 @@ def evaluate(
     Args:
         config: run config, all defaults filled in.
         tasks: evaluation -> its tasks, parameters of `EVALUATIONS[evaluation].task`.
-        checkpoint: checkpoint.pt of the run; `None` for a baseline, which `config["detector"]["label"]` names.
+        checkpoint: checkpoint.pt of the run; `None` for a baseline, which `config["detector"]["label"]` names, and for
+            an encoder from elsewhere, which `config["model"]` describes (`glofnd.encoders.frozen`).
         shards: folder of all shards, `{dataset}/{split}` below it.
         out: folder of the run.
 

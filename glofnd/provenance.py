@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["Stopwatch", "config_hash", "provenance"]
 
-_PACKAGES = ("torch", "torchvision", "open_clip_torch", "webdataset", "numpy", "scipy", "snakemake", "mlflow")
+_PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "webdataset", "numpy", "scipy", "snakemake", "mlflow")
 
 
 def config_hash(config: object) -> str:

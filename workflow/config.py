@@ -254,6 +254,13 @@ def _by_name(group: str, key: str) -> Callable[[Any], Config]:
     return validate
 
 
+def _user_model(value: Any) -> Config | None:
+    """Validates a block of options, or `timm/NAME` or the path of a checkpoint alone."""
+    if isinstance(value, str):
+        value = {"weights" if value.endswith(".pt") else "model": value}
+    return None if value is None else _options("models", "models")(value)
+
+
 @cache
 def _evaluations_model() -> type[BaseModel]:
     fields: Config = {}
@@ -345,6 +352,7 @@ Objective = Annotated[Any, PlainValidator(_by_name("objectives", "method"))]
 Detector = Annotated[Any, PlainValidator(_by_name("detectors", "method"))]
 OneDataset = Annotated[Any, PlainValidator(_by_name("datasets", "dataset"))]
 Evaluations = Annotated[Any, PlainValidator(_evaluations)]
+UserModel = Annotated[Any, PlainValidator(_user_model)]
 
 
 class Experiment(Section):
@@ -363,6 +371,12 @@ class Experiment(Section):
     )
     baselines: Annotated[list[Literal["raw-pixels", "random-init"]], AfterValidator(_unique)] = Field(
         default=[], description="what is evaluated without any training"
+    )
+    models: dict[Name, UserModel] = Field(
+        default={}, description="encoders trained elsewhere, by label: evaluated like the rest (docs/models.md)"
+    )
+    init_from: Annotated[UserModel, Optional] = Field(
+        default=None, description="encoder that training starts from, as in `models`; null: random"
     )
     evaluations: Evaluations = Field(default={}, description="lists of tasks")
 
@@ -471,6 +485,8 @@ def _prepared(config: Config) -> Config:
         for key in ("objectives", "rivals", "detectors"):
             if key in experiment:
                 experiment[key] = _named(experiment[key], "method")
+        if "models" in experiment:
+            experiment["models"] = _entries(experiment["models"])
         if entry := dataset_of(_mapping(datasets), experiment.get("dataset")):
             experiment.setdefault("label", entry.label)
         if "evaluations" in experiment:

@@ -57,6 +57,11 @@ def _experiment(config: Config, name: str, unknown: set[str]) -> Iterator[str]:
     for label, group in ((BASELINE, "objectives"), (BASELINE, "rivals"), ("trunk", "detectors")):
         if label in experiment[group]:
             yield f"{where}.{group}.{label}: '{label}' names a folder of results; choose another label"
+    for label in experiment["models"]:
+        if label in (*experiment["detectors"], *experiment["rivals"], "raw-pixels", "random-init"):
+            yield f"{where}.models.{label}: names a detector, rival or baseline, too; one of them needs another label"
+    if experiment["init_from"] and "{seed}" in (experiment["init_from"]["weights"] or ""):
+        yield f"{where}.init_from.weights: all seeds start from one file; leave {{seed}} out"
     if training["warmup_epochs"] > training["epochs"]:
         yield f"{where}.training.warmup_epochs: {training['warmup_epochs']} is more than epochs, {training['epochs']}"
     for label, block in experiment["detectors"].items():
@@ -193,6 +198,12 @@ def _files(config: Config) -> Iterator[str]:
             if block.get(key) and not there(Path(block[key])):
                 advice = f"; {entry.obtain}" if entry and entry.obtain and key == "path" else ""
                 yield f"datasets.{label}.{key}: '{block[key]}' does not exist or is no {key.replace('_', ' ')}{advice}"
+    for name, experiment in config["experiments"].items():
+        for place, block in (*experiment["models"].items(), ("", experiment["init_from"])):
+            for seed in config.get("seeds", []) if block and block["weights"] else ():
+                if not (path := Path(block["weights"].replace("{seed}", str(seed)))).is_file():
+                    where = f"models.{place}" if place else "init_from"
+                    yield f"experiments.{name}.{where}.weights: there is no file {path}"
 
 
 def _together(config: Config, unknown: set[str]) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ from evaluation import EVALUATIONS
 from glofnd.data.catalogue import DATASETS, Dataset, problems
 from glofnd.detectors import DETECTORS, Detector, build_detector
 from glofnd.encoders import ENCODERS, Model
+from glofnd.encoders.frozen import architecture, frozen
 from glofnd.objectives import OBJECTIVES
 from glofnd.parameters import REQUIRED, Parameter, parameters
 from glofnd.pretraining.options import TrainingOptions
@@ -19,8 +22,8 @@ from glofnd.views import TwoViews
 
 __all__ = ["GROUPS", "Declared", "detector", "encoder", "entries"]
 
-GROUPS = ("datasets", "encoders", "views", "training", "objectives", "detectors", "evaluations")
-"""What has options; `views` and `training` have one entry of the same name."""
+GROUPS = ("datasets", "encoders", "models", "views", "training", "objectives", "detectors", "evaluations")
+"""What has options; `models`, `views` and `training` have one entry of the same name."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ def encoder(name: str, size: int | None = None, **options: object) -> None:
             raise ValueError(f"cannot take pictures of {size} pixels ({' '.join(str(error).split())})") from None
 
 
+def _model(**options: Any) -> None:
+    """A model of the user's can be made so; weights and what open_clip has are looked at when all else is sound."""
+    with torch.device("meta"):
+        if not re.match(r"open_clip/.*@|[\w.]+:", options["model"] or ""):
+            architecture(**options)
+
+
 def _no_problems(**options: object) -> None:
     for line in problems(options):
         raise ValueError(line)
@@ -89,6 +99,8 @@ def entries(group: str) -> dict[str, Declared]:
                 name: Declared(parameters(kind), partial(encoder, name), (kind.modality,))
                 for name, kind in ENCODERS.items()
             }
+        case "models":
+            return {"models": Declared(parameters(frozen), _model)}
         case "views":
             return {"views": Declared(parameters(TwoViews), partial(TwoViews, seed=0))}
         case "training":

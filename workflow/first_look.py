@@ -16,7 +16,7 @@ def first_look(grid: Grid) -> str:
     baseline, other = grid.first_look
     experiment = grid.config["experiments"][other.experiment]
     two = {label: experiment["detectors"][label] for label in (baseline.detector, other.detector)}
-    alone = {"objectives": {other.objective: {}}, "detectors": two, "rivals": {}, "baselines": []}
+    alone = {"objectives": {other.objective: {}}, "detectors": two, "rivals": {}, "baselines": [], "models": {}}
     config = {**grid.config, "seeds": [other.seed], "experiments": {other.experiment: experiment | alone}}
     try:
         table = summary(config, Path(grid.results), allow_missing=True)

@@ -26,7 +26,7 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One cell of the grid: a trained method, or a baseline that trains nothing."""
+    """One cell of the grid: a trained method, or a baseline or model of the user's that trains nothing."""
 
     experiment: str
     objective: str
@@ -92,8 +92,20 @@ class Grid:
 
     @cached_property
     def baselines(self) -> dict[str, Run]:
-        """Every baseline run by its id: of the first seed alone, for orientation; no method is compared with one."""
-        return self._cells(lambda e: product([BASELINE], e["baselines"]), self.config["seeds"][:1])
+        """What is not trained here, by its id: baselines and the user's models; no method is compared with one.
+
+        Of the first seed alone, for orientation; of every seed where a model has a file for each.
+        """
+
+        def cells(seeds: list[int], each: bool) -> dict[str, Run]:
+            def labels(experiment: Config) -> Iterable[tuple[str, str]]:
+                models = experiment["models"].items()
+                chosen = [label for label, block in models if ("{seed}" in (block["weights"] or "")) == each]
+                return product([BASELINE], chosen if each else [*experiment["baselines"], *chosen])
+
+            return self._cells(labels, seeds)
+
+        return cells(self.config["seeds"][:1], False) | cells(self.config["seeds"], True)
 
     def run(self, run_id: str) -> Run:
         """The run of that id; an unknown one raises `KeyError`."""
@@ -178,7 +190,18 @@ class Grid:
             rival = self.is_rival(run)
             objective = {"label": run.objective, **experiment["rivals" if rival else "objectives"][run.objective]}
             detector = {"label": run.detector, **({"method": NONE} if rival else experiment["detectors"][run.detector])}
-        return self._config(run.id, run.experiment, run.seed, objective, detector)
+        made = self._config(run.id, run.experiment, run.seed, objective, detector)
+        block = self.user_model(run)
+        return made | {"model": block} if block else made
+
+    def user_model(self, run: Run) -> Config | None:
+        """What a run evaluates, where it is a model of the user's."""
+        found: Config | None = None
+        if run.kind == "baseline":
+            found = self.config["experiments"][run.experiment]["models"].get(run.detector)
+        if found and found["weights"]:
+            found = found | {"weights": found["weights"].replace("{seed}", str(run.seed))}
+        return found
 
     def trunk_config(self, trunk: Trunk) -> Config:
         """The run config of a trunk: no detector, whatever the experiment calls its runs without one."""
@@ -191,7 +214,8 @@ class Grid:
         experiment = self.config["experiments"][name]
         taken = ("modality", "dataset", "label", "encoder", "views", "training")
         named = {"run": run, "experiment": name, "seed": seed, "objective": objective, "detector": detector}
-        return named | {key: experiment[key] for key in taken}
+        start = {"init_from": experiment["init_from"]} if experiment["init_from"] else {}
+        return named | {key: experiment[key] for key in taken} | start
 
     @staticmethod
     def deciding(config: Config) -> Config:
@@ -209,9 +233,11 @@ class Grid:
     # Evaluations
 
     def evaluations(self, run: Run) -> list[str]:
-        """Names of the evaluations of a run: of a baseline those its untrained towers can take."""
-        experiment = self.config["experiments"][run.experiment]
-        if run.kind != "baseline" or run.detector != "raw-pixels":
+        """Names of the evaluations of a run: of what reads no texts, or has no encoder, those that it can take."""
+        experiment, model = self.config["experiments"][run.experiment], self.user_model(run)
+        name = model and model["model"]
+        textless = experiment["modality"] == "bimodal" and name and not name.startswith("open_clip/")
+        if run.kind != "baseline" or not (run.detector == "raw-pixels" or textless):
             return list(experiment["evaluations"])
         from evaluation import EVALUATIONS  # here, as it imports torch, and each job of a cluster would
 
@@ -259,6 +285,16 @@ class Grid:
     def evaluation_manifests(self, run: Run) -> list[str]:
         """Manifests of all shards that the evaluations of a run read."""
         return [f"{self.shards(*pair)}/manifest.json" for pair in _splits(self.all_tasks(run).values())]
+
+    def own_weights(self, run: Run) -> list[str]:
+        """The file that holds the weights of a user's model."""
+        block = self.user_model(run)
+        return [block["weights"]] if block and block["weights"] else []
+
+    def first_weights(self, name: str) -> list[str]:
+        """The file that a run or trunk of that id starts from."""
+        start = self.config["experiments"][name.split("/")[0]]["init_from"]
+        return [start["weights"]] if start and start["weights"] else []
 
     def run_folder(self, run: Run) -> str:
         """Folder of everything that belongs to a run."""

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -210,6 +211,7 @@ class Session:
         except OSError as error:
             _stop(f"error: nothing was started: {results}: {error.strerror}; make it writable or name another folder")
         self._try_store()
+        self._try_models()
         self._warn_of_unseen_folders()
         for job in self.workflow.dag.needrun_jobs():
             if job.rule.name == "shard" and Path(job.output[0]).exists():
@@ -252,6 +254,32 @@ class Session:
                 process_group=0,
             )
         atexit.register(_end, process)
+
+    def _try_models(self) -> None:
+        """Before anything is trained: the user's models can be had, are what the config says, and take a picture."""
+        from glofnd.encoders import build_model
+        from glofnd.encoders.frozen import start_from, tried
+
+        tries: dict[str, tuple[str, Callable[[], object]]] = {}
+        for job in self.workflow.dag.needrun_jobs():
+            name = job.wildcards.get("run") or job.wildcards.get("trunk") or ""
+            if job.rule.name == "evaluate" and (block := self.grid.user_model(run := self.grid.run(name))):
+                tries[name] = f"{run.experiment}.models.{run.detector}", partial(tried, **block)
+            elif job.rule.name in ("trunk", "pretrain"):
+                experiment = name.split("/")[0]
+                settings = self.grid.config["experiments"][experiment]
+                if settings["init_from"]:
+                    model = partial(build_model, {"encoder": settings["encoder"], "seed": 0})
+                    start = partial(lambda model, start: start_from(model(), **start), model, settings["init_from"])
+                    tries[experiment] = f"{experiment}.init_from", start
+        problems = []
+        for key, attempt in tries.values():
+            try:
+                attempt()
+            except Exception as error:  # a model of the user's can raise anything
+                problems.append(f"experiments.{key}: {' '.join(str(error).split())}")
+        if problems:
+            _stop("\n  ".join(["error: nothing was started", *dict.fromkeys(problems)]))
 
     def _warn_of_unseen_folders(self) -> None:
         """Where rules run in an image: it sees the working folder, and what is bound."""

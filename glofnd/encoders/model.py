@@ -54,6 +54,15 @@ class Model(nn.Module):
             raise TypeError(f"prepare takes uint8 pictures, got {images.dtype}; use normalise for floats")
         return self.normalise(images.float().div(255).contiguous(memory_format=torch.channels_last))
 
+    @property
+    def tower(self) -> nn.Module:
+        """The part that is a library's encoder, or all of both towers, without what pretraining adds."""
+        return self
+
+    def library_name(self, key: str) -> str:
+        """What the library calls a weight that `tower.state_dict()` calls `key`."""
+        return key
+
     def features(self, images: Tensor) -> Tensor:
         """Frozen features of normalised pictures, [B, F]."""
         raise NotImplementedError
@@ -106,6 +115,11 @@ class Projected(Model):
             nn.Linear(projector_hidden, projector_dim, bias=False),
             nn.BatchNorm1d(projector_dim, affine=False),
         )
+
+    @property
+    def tower(self) -> nn.Module:
+        """The backbone."""
+        return self.backbone
 
     def features(self, images: Tensor) -> Tensor:
         """Backbone output before the projector, [B, F]."""

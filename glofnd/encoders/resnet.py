@@ -104,6 +104,11 @@ class ResNet18(Projected):
         backbone = Backbone(self.block, self.layers, width, stem)
         super().__init__(backbone, backbone.features, projector_hidden, projector_dim)
 
+    def library_name(self, key: str) -> str:
+        """torchvision's, which are timm's and solo-learn's, too."""
+        part, number, rest = key.split(".", 2)
+        return f"{('conv1', 'bn1')[int(number)]}.{rest}" if part == "stem" else f"layer{int(number) + 1}.{rest}"
+
 
 class ResNet10(ResNet18):
     """ResNet-18 with one block per stage instead of two."""

@@ -6,7 +6,7 @@ import evaluation.run
 from evaluation import EVALUATIONS, evaluate
 from glofnd.checkpoint import config_of, read
 from glofnd.data.stream import ShardStream
-from glofnd.encoders import load_model
+from glofnd.encoders import build_model, load_model
 from glofnd.files import read_json
 from tests.evaluation.tiny_shards import baseline_config
 
@@ -145,6 +145,23 @@ def test_baselines(shards, tmp_path, name):
     scores = {m["metric"]: m["value"] for m in found["discovery"]["metrics"]}
     assert scores["dropped_share"] == pytest.approx(scores["base_rate"], abs=0.06)
     assert "threshold_error" not in scores
+
+
+@pytest.mark.parametrize(("modality", "names"), [("unimodal", UNIMODAL), ("bimodal", ["linear", "zero-shot"])])
+def test_a_model_from_elsewhere(shards, tmp_path, modality, names):
+    """An open_clip model whose weights lie in a file."""
+    config, weights = baseline_config("clip", modality=modality), tmp_path / "clip.pt"
+    config["model"] = {"model": "open_clip/glofnd-test", "weights": str(weights)}
+    for seed in (1, 2):
+        clip = build_model({"seed": seed, "encoder": {"name": "open-clip", "model": "glofnd-test"}})
+        torch.save(clip.tower.state_dict(), weights)
+        evaluate(config, chosen(*names), None, shards, tmp_path / "run")
+        found = {name: read_json(tmp_path / "run" / name / "metrics.json") for name in names}
+        assert found["linear"]["run"]["kind"] == "baseline"
+        with np.load(tmp_path / "run/features/tiny.test.npz") as file, torch.inference_mode():
+            images = next(ShardStream(shards / "tiny" / "test", batch_size=1, seed=0).in_order(12)).images
+            expected = clip.eval().features(clip.prepare(images))
+            np.testing.assert_allclose(file["features"], expected.numpy(), atol=1e-5)
 
 
 def test_what_cannot_be_evaluated_is_refused(shards, tmp_path):

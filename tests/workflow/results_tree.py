@@ -42,6 +42,8 @@ def config(folder: Path, **experiment: Any) -> dict[str, Any]:
                     "oracle": {"method": "oracle", "start_filter": 1},
                 },
                 "baselines": ["raw-pixels"],
+                "models": {},
+                "init_from": None,
                 "evaluations": {"linear": [{"dataset": "digits"}], "discovery": [{"dataset": "digits"}]},
                 **experiment,
             }

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from glofnd.encoders import ResNet10
 from workflow.config import resolve
 from workflow.grid import Grid
 
@@ -268,3 +270,19 @@ def test_a_dry_run_of_the_default_benchmark_takes_seconds(tmp_path: Path) -> Non
     planned = _planned(done)
     grid = Grid(resolve(DEFAULT))
     assert planned["pretrain"] == len(grid.runs) and planned["evaluate"] == len(list(grid.all_runs))
+
+
+@pytest.mark.slow
+def test_a_model_of_the_users_is_evaluated_once_its_weights_are_its_own(dag: Dag) -> None:
+    model = {"model": "resnet10", "weights": "mine.pt", "mean": [0.5] * 3, "std": [0.25] * 3, "options": {"width": 4}}
+    torch.save({f"net.{k}": v for k, v in ResNet10(4).backbone.state_dict().items()}, dag.folder / "mine.pt")
+    before, glyphs = _planned(dag.run("--dry-run")), dag.config["experiments"]["glyphs"]
+    try:
+        glyphs["models"] = {"mine": {**model, "prefix": "nat."}}
+        done = dag.run()
+        assert done.returncode != 0 and not dag.calls(), "nothing was started"
+        assert "experiments.glyphs.models.mine" in done.stderr and "mine.pt" in done.stderr
+        planned = _planned(dag.run("--dry-run"))
+        assert planned["evaluate"] == before.get("evaluate", 0) + 1
+    finally:
+        del glyphs["models"]

@@ -99,6 +99,26 @@ def test_baselines_are_evaluated_as_far_as_they_can_be() -> None:
     grid = Grid(_config(DETECTORS, modality="bimodal", evaluations=evaluations))
     assert grid.evaluations(Run("exp", BASELINE, "random-init", 1)) == list(evaluations)
     assert grid.evaluations(Run("exp", BASELINE, "raw-pixels", 1)) == ["linear"]
+    models = {"resnet": _model(model="timm/resnet18"), "clip": _model(model="open_clip/ViT-B-32@openai")}
+    grid = Grid(_config(DETECTORS, modality="bimodal", evaluations=evaluations, models=models))
+    assert grid.evaluations(Run("exp", BASELINE, "clip", 1)) == list(evaluations)
+    assert grid.evaluations(Run("exp", BASELINE, "resnet", 1)) == ["linear"]
+
+
+def _model(**given: str) -> dict[str, Any]:
+    return {"model": None, "weights": None, **given}
+
+
+def test_models_stand_beside_baselines_with_a_file_or_one_for_each_seed() -> None:
+    models = {"one": _model(weights="one.pt"), "each": _model(weights="of-{seed}.pt")}
+    grid = Grid(_config(DETECTORS, models=models, init_from=_model(weights="first.pt")))
+    names = ["baseline/raw-pixels/seed1", "baseline/one/seed1", "baseline/each/seed1", "baseline/each/seed2"]
+    assert list(grid.baselines) == [f"exp/{name}" for name in names]
+    run = grid.run("exp/baseline/each/seed2")
+    assert grid.own_weights(run) == ["of-2.pt"] == [grid.run_config(run)["model"]["weights"]]
+    assert not grid.own_weights(grid.run("exp/sogclr/none/seed1")) and not grid.checkpoint(run)
+    assert grid.first_weights("exp/sogclr/seed1") == ["first.pt"]
+    assert grid.run_config(grid.run("exp/sogclr/none/seed1"))["init_from"]["weights"] == "first.pt"
 
 
 def test_rules_get_their_inputs() -> None:

@@ -140,8 +140,8 @@ class Trial:
 
     @property
     def labels(self) -> list[str]:
-        """Detectors, then baselines."""
-        return [*self.detectors, *self.settings["baselines"]]
+        """Detectors, then baselines and the user's models."""
+        return [*self.detectors, *self.settings["baselines"], *self.settings["models"]]
 
     def runs(self, label: str) -> list[Run]:
         """The runs of one detector, by seed in the order of the config."""

@@ -6,6 +6,7 @@ rule evaluate:
     input:
         manifests=lambda wildcards: GRID.evaluation_manifests(GRID.run(wildcards.run)),
         checkpoint=lambda wildcards: GRID.checkpoint(GRID.run(wildcards.run)),
+        weights=lambda wildcards: GRID.own_weights(GRID.run(wildcards.run)),
         data=lambda wildcards: SESSION.after_the_check(
             checkpoints.check, f"{RESULTS}/runs/{wildcards.run}/evaluations.json"
         ),

@@ -10,6 +10,7 @@ rule trunk:
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_trunk(GRID.trunk(wildcards.trunk, int(wildcards.epoch)))
         ),
+        weights=lambda wildcards: GRID.first_weights(wildcards.trunk),
         data=lambda wildcards: SESSION.after_the_check(
             checkpoints.check,
             f"{RESULTS}/trunks/{wildcards.trunk}/epoch{wildcards.epoch}/checkpoint.pt",
@@ -42,6 +43,7 @@ rule pretrain:
         start=lambda wildcards: GRID.trunk_checkpoint(
             GRID.start_of_run(GRID.run(wildcards.run))
         ),
+        weights=lambda wildcards: GRID.first_weights(wildcards.run),
         data=lambda wildcards: SESSION.after_the_check(
             checkpoints.check, f"{RESULTS}/runs/{wildcards.run}/checkpoint.pt"
         ),
