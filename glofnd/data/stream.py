@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from glofnd.counter_random import Shuffle, uniform
-from glofnd.data.manifest import read_manifest, verify_shards, without
-from glofnd.data.pictures import PictureReader, read_ahead
+from glofnd.data.manifest import Index, read_manifest, verify_shards, without
+from glofnd.data.order import EverywhereOrder, WindowOrder
+from glofnd.data.pictures import PictureReader, read_ahead, read_before
 
 __all__ = ["SampleBatch", "ShardStream"]
 
-# Streams of counter_random; augmentation uses others.
-_ORDER, _CAPTION, _SOME = 0xDA7A, 0xCA97, 0x50ED
+# Streams of counter_random; order and augmentation use others.
+_CAPTION, _SOME = 0xCA97, 0x50ED
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class ShardStream:
         workers: threads that read and decode batches ahead, when pictures are not cached.
         rank, world: rank r of W gets the r-th contiguous part of each global batch.
         cache_bytes: keep the decoded pictures in memory if they take at most so much.
+        window: shuffle within windows of so many shards, which are read one after the other (`WindowOrder`) and should
+            fit the page cache twice; None: over everything, reading at random places.
         drop_last: drop the incomplete batch at the end of an epoch.
         channels: 3 repeats grey pictures; 1 asks for grey pictures as they are.
         verify: compare every shard with its checksum, once, now.
@@ -72,6 +74,7 @@ class ShardStream:
         rank: int = 0,
         world: int = 1,
         cache_bytes: int = 2**31,
+        window: int | None = None,
         drop_last: bool = True,
         channels: int = 3,
         verify: bool = True,
@@ -87,7 +90,7 @@ class ShardStream:
             verify_shards(self.manifest)
         self.samples, self.indices = self.manifest.samples, self.manifest.indices
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
-        self.rank, self.world, self.drop_last, self.channels = rank, world, drop_last, channels
+        self.rank, self.world, self.drop_last, self.channels, self.window = rank, world, drop_last, channels, window
         self._reader = PictureReader(self.manifest, cache_bytes)
 
     @property
@@ -100,14 +103,11 @@ class ShardStream:
         """Decode now what is kept in memory, rather than at the first batch."""
         self._reader.load()
 
-    def order(self, epoch: int) -> Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
-        """The epoch's order: a function from places (below `samples`) to indices.
-
-        Where samples are left out of the shards, the order of the others stays.
-        """
-        shuffle = Shuffle(self.indices, seed=self.seed, epoch=epoch, stream=_ORDER)
-        vacant = np.sort(shuffle.places(self.manifest.vacant))
-        return lambda places: shuffle.at(without(vacant, places))
+    def order(self, epoch: int) -> EverywhereOrder | WindowOrder:
+        """The epoch's order: a function from places (below `samples`) to indices."""
+        if self.window is None:
+            return EverywhereOrder(self.manifest, self.seed, epoch)
+        return WindowOrder(self.manifest, self.seed, epoch, self.window)
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[SampleBatch]:
         """This rank's part of each batch of an epoch, from global batch `start_batch` on.
@@ -122,7 +122,9 @@ class ShardStream:
             raise ValueError(f"start_batch {start_batch} is outside the epoch's {self.batches_per_epoch} batches")
         order, size = self.order(epoch), self.batch_size
         starts = range(start_batch * size, self.batches_per_epoch * size, size)
-        batches = (np.arange(start, min(start + size, self.samples)) for start in starts)
+        batches: Iterator[Index] = (np.arange(start, min(start + size, self.samples)) for start in starts)
+        if isinstance(order, WindowOrder) and not self._reader.cached:
+            batches = read_before(order, batches)
         return self._read((order(np.array_split(batch, self.world)[self.rank]) for batch in batches), epoch)
 
     def in_order(self, batch_size: int) -> Iterator[SampleBatch]:
@@ -139,11 +141,11 @@ class ShardStream:
         """All captions of every sample, in the order of their indices, or `None` if the data set has none."""
         return self._reader.captions(self.manifest.index) if self.manifest.captions else None
 
-    def _read(self, parts: Iterable[npt.NDArray[np.int64]], epoch: int | None) -> Iterator[SampleBatch]:
+    def _read(self, parts: Iterable[Index], epoch: int | None) -> Iterator[SampleBatch]:
         workers = 0 if self._reader.cached else self.workers
         yield from read_ahead(lambda part: self._batch(part, epoch), parts, workers)
 
-    def _batch(self, part: npt.NDArray[np.int64], epoch: int | None) -> SampleBatch:
+    def _batch(self, part: Index, epoch: int | None) -> SampleBatch:
         index = torch.from_numpy(part)
         images = torch.from_numpy(self._reader.images(part))
         if self.channels > images.shape[1]:

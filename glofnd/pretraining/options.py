@@ -23,6 +23,9 @@ class TrainingOptions:
     lr: Annotated[float, Range(gt=0), "peak learning rate; half a cosine takes it to zero"] = 0.001
     weight_decay: Annotated[float, Range(ge=0), "weight decay of matrices and filters"] = 0.0001
     warmup_epochs: Annotated[float, Range(ge=0), "epochs of linear warm-up"] = 1
+    shuffle_window: Annotated[
+        int | None, Range(ge=1), "shards that are read and shuffled together; null: all, at random places"
+    ] = None
     precision: Annotated[Literal["fp32", "bf16"], "of the encoder's forward and backward pass"] = "bf16"
     inspect_every: Annotated[int, Range(ge=1), "steps between two counts of what the detector drops"] = 8
     device: Annotated[Literal["auto", "cpu", "cuda"], "auto takes a GPU where there is one"] = "auto"

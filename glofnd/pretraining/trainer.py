@@ -117,6 +117,7 @@ class Trainer:
             rank=processes.rank,
             world=processes.size,
             cache_bytes=_CACHE_BYTES // processes.local_size,
+            window=options.shuffle_window,
             verify=processes.local_rank == 0,
         )
         # Data without labels have no truth, so nothing is recorded that needs it.

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from itertools import chain
 
 import pytest
 import torch
-from tiny_data import tiny_split, write
+from tiny_data import picture, tiny_split, write
 
 from glofnd.data.manifest import ManifestError
+from glofnd.data.split import BadSampleError, BadSamples
 from glofnd.data.stream import ShardStream
 
 
@@ -105,3 +107,35 @@ def test_a_truncated_tar_is_named_even_unverified(shards):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ManifestError, match=r"000002.tar: sample 0000000\d\d: .*truncated"):
         list(ShardStream(shards, batch_size=4, seed=1, verify=False).in_order(4))
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 9])
+def test_windows_of_shards_one_after_the_other(tmp_path, window):
+    split = replace(tiny_split(), payloads=range(22), encode=all_but_four, bad_samples=BadSamples("skip", 0.1))
+    write(split, tmp_path, shards=5)
+    stream = ShardStream(tmp_path, batch_size=4, seed=1, drop_last=False, window=window, cache_bytes=0, workers=2)
+    kept = [n for n in range(22) if n != 4]
+    assert indices(stream.in_order(21)) == [kept]
+    orders = set()
+    for epoch in range(3):
+        batches = indices(stream.epoch(epoch))
+        order = list(chain(*batches))
+        assert sorted(order) == kept
+        orders.add(tuple(order))
+        assert indices(stream.epoch(epoch, start_batch=3)) == batches[3:]
+        shares = [
+            indices(ShardStream(tmp_path, batch_size=4, seed=1, window=window, rank=r, world=2).epoch(epoch))
+            for r in (0, 1)
+        ]
+        assert [a + b for a, b in zip(*shares, strict=True)] == batches[:5]
+        # Each shard's samples lie within a stretch as long as a window.
+        for shard in stream.manifest.shards:
+            places = [order.index(n) for n in range(shard.first_index, shard.first_index + 4) if n != 4]
+            assert max(places) - min(places) < 5 * window
+    assert len(orders) == 3
+
+
+def all_but_four(payload):
+    if payload == 4:
+        raise BadSampleError("four.png", "does not decode")
+    return picture(payload)
