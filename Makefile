@@ -22,7 +22,7 @@ ACTIVATE := . '$(VENV)/bin/activate'
 READABLE = $(ACTIVATE); python -m workflow.config '$(CONFIG)'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup config-there demo smoke test test-fast test-cluster test-faults test-container audit plan lint format mlflow report container lock clean
+.PHONY: help setup config-there demo smoke test test-fast test-cluster test-faults test-container test-gpu audit plan lint format mlflow report container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ test-cluster: setup ## The DAG on a SLURM cluster of two nodes on this machine; 
 
 test-faults: setup ## Kills, full disks, damaged files and other faults
 	@$(ACTIVATE); GLOFND_TEST_FAULTS=1 pytest tests/faults $(PYTEST_ARGS) --durations 10
+
+test-gpu: setup ## What only a GPU can show: numbers, speed, memory; without this environment: python tests/gpu/check.py
+	@$(ACTIVATE); python tests/gpu/check.py
 
 audit: setup ## Known vulnerabilities (pip-audit) and licences (pip-licenses) of what is installed
 	@$(ACTIVATE); pip-audit --local --progress-spinner off
