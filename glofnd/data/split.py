@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glofnd.counter_random import permutation
+from glofnd.data.manifest import NO_LABEL
 
 __all__ = ["BadSampleError", "BadSamples", "Index", "Split", "drawn", "printable", "stratified", "subset"]
 
@@ -106,8 +107,15 @@ class Split:
         bad = copy.copy(self.bad_samples)
         bad.found = {new: bad.found[old] for new, old in enumerate(index.tolist()) if old in bad.found}
         labels = {field: taken(values) for field, values in self.labels.items()}
+        classes = dict(self.classes)
+        if "caption" in labels:  # its numbering is a split's own
+            there = sorted({*labels["caption"]} - {NO_LABEL})
+            classes["caption"] = [classes["caption"][number] for number in there]
+            new = {number: place for place, number in enumerate(there)}
+            labels["caption"] = [new.get(number, NO_LABEL) for number in labels["caption"]]
         captions = None if self.captions is None else taken(self.captions)
-        return replace(self, labels=labels, payloads=taken(self.payloads), captions=captions, bad_samples=bad)
+        more = {"payloads": taken(self.payloads), "captions": captions, "bad_samples": bad}
+        return replace(self, classes=classes, labels=labels, **more)
 
     def kept(self, values: Sequence[Any]) -> list[Any]:
         """Those of `values` that stand for samples which are not left out."""

@@ -1,5 +1,8 @@
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tiny_data import photo
@@ -92,3 +95,10 @@ def test_an_own_copy_needs_no_source_and_label_fields_are_chosen():
 def test_options_are_held_against_each_other(options, message):
     found = list(problems(options))
     assert found == [] if message is None else len(found) == 1 and re.match(message, found[0])
+
+
+def test_without_its_packages_the_command_says_what_to_install():
+    command = [sys.executable, "-S", "-m", "glofnd.data"]  # without site-packages
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], env={}, capture_output=True, text=True)
+    assert done.returncode and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "pip install 'glofnd[data]'" in done.stderr
