@@ -30,7 +30,7 @@ REQUIRED = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number, or of every number in a list: greater than, greater or equal, less than, less or equal."""
+    """Bounds of a number, or of all in a list or mapping: greater than, greater or equal, less than, less or equal."""
 
     gt: float | None = None
     ge: float | None = None
@@ -43,7 +43,8 @@ class Range:
 
     def check(self, value: Any) -> Any:
         """`value` itself; raises `ValueError` where it, or a number in it, is out of bounds or not finite."""
-        for number in value if isinstance(value, list | tuple) else [value]:
+        several = value.values() if isinstance(value, dict) else value
+        for number in several if isinstance(value, dict | list | tuple) else [value]:
             if number is None or isinstance(number, str):
                 continue
             inside = math.isfinite(number) and (self.gt is None or number > self.gt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -83,8 +83,8 @@ def _model(**options: Any) -> None:
             architecture(**options)
 
 
-def _no_problems(**options: object) -> None:
-    for line in problems(options):
+def _no_problems(splits: Sequence[str], **options: object) -> None:
+    for line in problems(options, splits):
         raise ValueError(line)
 
 
@@ -93,7 +93,10 @@ def entries(group: str) -> dict[str, Declared]:
     """The entries of a group of `GROUPS` by name."""
     match group:
         case "datasets":
-            return {name: Declared(_with_advice(entry), _no_problems) for name, entry in DATASETS.items()}
+            return {
+                name: Declared(_with_advice(entry), partial(_no_problems, entry.splits))
+                for name, entry in DATASETS.items()
+            }
         case "encoders":
             return {
                 name: Declared(parameters(kind), partial(encoder, name), (kind.modality,))

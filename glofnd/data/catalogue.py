@@ -6,7 +6,7 @@ entry here (docs/add-a-dataset.md); docs/datasets.md lists what stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -282,12 +282,16 @@ def configured(entry: Dataset, block: dict[str, Any]) -> Dataset:
     return entry
 
 
-def problems(options: dict[str, Any]) -> Iterator[str]:
+def problems(options: dict[str, Any], splits: Sequence[str] = ()) -> Iterator[str]:
     """What is wrong between the options of one data set, or in the form of one, each as `key: what is wrong`.
 
     Args:
         options: all options of a data set; of the right types, in their ranges.
+        splits: that it has, where they are to be looked at.
     """
+    for split in options["shards"] if splits and isinstance(options["shards"], dict) else ():
+        if split not in splits:
+            yield f"shards: no split {split!r}; it has {', '.join(splits)}"
     if "label_from" not in options:
         return
     for key, members in {"label_from": ("cls", "txt"), "captions_from": ("txt",)}.items():

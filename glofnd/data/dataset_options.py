@@ -19,7 +19,9 @@ __all__ = [
 ]
 
 ImageSize = Annotated[int, Range(ge=8), "pictures are stored as squares of so many pixels a side"]
-Shards = Annotated[int, Range(ge=1), "number of tars of each split; fewer where there are fewer samples"]
+Shards = Annotated[
+    int | dict[str, int], Range(ge=1), "number of tars of each split, or split -> number; fewer where samples are fewer"
+]
 SplitSeed = Annotated[int, Range(ge=0), "seed of drawn subsets and splits; has nothing to do with the seeds of runs"]
 Samples = Annotated[
     int | None, Range(ge=1), "size of a class-stratified subset of the split, at least one a class; null takes all"

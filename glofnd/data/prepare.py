@@ -7,7 +7,7 @@ from typing import Any
 
 from glofnd.data.catalogue import Dataset, resolved, sources
 from glofnd.files import read_json, sha256, write_json
-from glofnd.parameters import REQUIRED
+from glofnd.parameters import REQUIRED, parameters
 from glofnd.progress import progress
 
 __all__ = ["fetch", "shard"]
@@ -75,13 +75,16 @@ def shard(
     root = Path(options["path"]) if options.get("path") else raw
     fetched = f"delete {raw} to have it fetched again" if entry.source else "leave `path` out to have it fetched"
     advice = entry.obtain or fetched
+    shards = options["shards"]
+    if isinstance(shards, dict):
+        shards = shards.get(split, parameters(entry.build)["shards"].default)
     if root is None or not root.is_dir():
         raise ValueError(f"datasets.{name}: {root} is no folder; {advice}")
     try:
         manifest = write_shards(
             entry.build(**{**options, "path": root}).split(split),
             out,
-            shards=options["shards"],
+            shards=shards,
             head={"dataset": name, "split": split, "image_size": options["image_size"]},
             tail={
                 "licence": source.get("licence", entry.licence),

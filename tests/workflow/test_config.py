@@ -79,6 +79,8 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
         ("datasets/fashion", {}, "datasets.fashion", "'fashion-mnist'"),
         ("datasets/digits", {"image_sise": 32}, "datasets.digits.image_sise", "'image_size'"),
         ("datasets/fashion-mnist/train_samples", 100, f"{FASHION}/training/batch_size", "100 samples"),
+        ("datasets/digits", {"shards": {"tran": 3}}, "datasets.digits.shards", "it has train, test"),
+        ("datasets/digits", {"shards": {"train": 0}}, "datasets.digits.shards", ">= 1"),
         ("datasets/own", {"dataset": "folder", "path": "no/where"}, "datasets.own.path", "no/where"),
         ("datasets/own", {"dataset": "stanford-cars"}, "datasets.own.path", "get cars_train"),
         ("datasets/own", {"dataset": "webdataset", "path": ".", "label_from": "jpg"}, "datasets.own.label_from", "cls"),

@@ -22,12 +22,12 @@ def digits(tmp_path_factory):
 
 
 def test_fetching_and_sharding(digits, tmp_path):
-    shard({"shards": 3, "image_size": 16}, "digits", "test", digits, tmp_path)
+    shard({"shards": {"train": 2, "test": 3}, "image_size": 16}, "digits", "test", digits, tmp_path)
     manifest = read_manifest(tmp_path)
     verify_shards(manifest)
     assert (manifest.samples, len(manifest.shards), manifest.image_size) == (360, 3, 16)
     declared = {name: option.default for name, option in parameters(DATASETS["digits"].build).items()}
-    assert manifest.config == {"dataset": "digits", **declared, "shards": 3, "image_size": 16}
+    assert manifest.config == {"dataset": "digits", **declared, "shards": {"train": 2, "test": 3}, "image_size": 16}
     assert manifest.source["sha256"].keys() == {"images.npy", "labels.npy"} and manifest.licence == "CC-BY-4.0"
 
 
