@@ -108,14 +108,15 @@ def _scalar(value: object) -> str:
     return str(yaml.safe_dump(value, width=10**6)).removesuffix("\n").removesuffix("\n...")
 
 
-def new_config(block: dict[str, Any], name: str, gpu: bool) -> str:
+def new_config(block: dict[str, Any], file: Path, gpu: bool) -> str:
     """The text of a config that compares detectors on a data set of the user's own.
 
     Args:
         block: options of the data set.
-        name: of data set, experiment and results.
+        file: to be written, which names data set, experiment and results.
         gpu: whether there is one.
     """
+    name = re.sub(r"[^a-z0-9.-]+", "-", file.stem.lower()).strip("-.")[:80] or "mine"
     entry = configured(DATASETS[block["dataset"]], block)
     split = entry.build(**{key: value for key, value in block.items() if key != "dataset"}).split("train")
     number, bimodal = len(split), split.captions is not None
@@ -179,8 +180,8 @@ def new_config(block: dict[str, Any], name: str, gpu: bool) -> str:
     }.
 # Every number is a guess with its reason behind it. All options: python -m workflow.config
 #
-#   python -m workflow.plan FILE                                             what it costs
-#   snakemake --cores all{" --resources gpu=1" * gpu} --configfile FILE
+#   make plan CONFIG={file}
+#   snakemake --cores all{" --resources gpu=1" * gpu} --configfile {file}
 
 alone: true # a whole config, not laid over config.yaml
 
@@ -256,8 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
         block = _folder(place) if given.folder else _tars(place, given.out) if given.tars else _captions(place)
         import torch
 
-        name = re.sub(r"[^a-z0-9.-]+", "-", given.out.stem.lower()).strip("-.")[:80] or "mine"
-        text = new_config(block, name, torch.cuda.is_available()).replace("FILE", str(given.out))
+        text = new_config(block, given.out, torch.cuda.is_available())
         resolve(yaml.safe_load(text))
         with atomic_open(given.out, "w") as handle:
             handle.write(text)

@@ -103,6 +103,13 @@ def test_it_is_valid_as_it_is(
         assert experiment["detectors"]["glofnd"]["alpha"] == pytest.approx(known, rel=0.02)
 
 
+@pytest.mark.parametrize(("option", "place"), [("--folder", "splits"), ("--folder", "flat"), ("--tars", "both")])
+def test_with_a_gpu(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, place: str) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert main(["new", str(tmp_path / "My_own.yaml"), option, str(own / place)]) == 0
+    assert resolve(merged(tmp_path / "My_own.yaml"))["experiments"]["my-own"]["training"]["threads"] == 4
+
+
 def test_nothing_is_written_over_or_for_nothing(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "my.yaml").write_text("mine")
     assert main(["new", str(tmp_path / "my.yaml"), "--folder", str(own / "flat")]) == 2
@@ -136,6 +143,7 @@ def test_unlabelled_pictures_come_to_a_report(own: Path, tmp_path: Path) -> None
     (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(fewer))
     command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
     command += ["--workflow-profile", str(ROOT / "profiles/default"), "--configfile", "my.yaml", "fewer.yaml"]
+    command += ["--", "results/my/report.html"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
