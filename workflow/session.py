@@ -257,21 +257,19 @@ class Session:
 
     def _try_models(self) -> None:
         """Before anything is trained: the user's models can be had, are what the config says, and take a picture."""
-        from glofnd.encoders import build_model
-        from glofnd.encoders.frozen import start_from, tried
+        from glofnd.encoders.frozen import first_model, tried
 
         tries: dict[str, tuple[str, Callable[[], object]]] = {}
         for job in self.workflow.dag.needrun_jobs():
             name = job.wildcards.get("run") or job.wildcards.get("trunk") or ""
             if job.rule.name == "evaluate" and (block := self.grid.user_model(run := self.grid.run(name))):
-                tries[name] = f"{run.experiment}.models.{run.detector}", partial(tried, **block)
+                texts = any("unimodal" not in EVALUATIONS[n].modalities for n in self.grid.evaluations(run))
+                tries[name] = f"{run.experiment}.models.{run.detector}", partial(tried, texts, **block)
             elif job.rule.name in ("trunk", "pretrain"):
                 experiment = name.split("/")[0]
-                settings = self.grid.config["experiments"][experiment]
-                if settings["init_from"]:
-                    model = partial(build_model, {"encoder": settings["encoder"], "seed": 0})
-                    start = partial(lambda model, start: start_from(model(), **start), model, settings["init_from"])
-                    tries[experiment] = f"{experiment}.init_from", start
+                start = {"seed": 0, **self.grid.config["experiments"][experiment]}
+                if start["init_from"]:
+                    tries[experiment] = f"{experiment}.init_from", partial(first_model, start)
         problems = []
         for key, attempt in tries.values():
             try:

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from glofnd.encoders import ENCODERS, load_model
+from glofnd.encoders import ENCODERS, build_model, load_model
 from glofnd.encoders.libraries import Options, timm_tower, torchvision_tower
 from glofnd.encoders.model import Model
 from glofnd.encoders.two_towers import OpenCLIP
 from glofnd.encoders.weights import load_weights, put_weights
 from glofnd.parameters import Range, checked
 
-__all__ = ["Frozen", "architecture", "digest_of", "frozen", "start_from", "tried"]
+__all__ = ["Frozen", "architecture", "digest_of", "first_model", "frozen", "start_from", "tried"]
 
 Triple = tuple[float, float, float]
 _FORMS = "timm/NAME, torchvision/NAME, open_clip/NAME@PRETRAINED, resnet18 (as in `encoder`) or module:function"
@@ -97,10 +97,12 @@ def frozen(
 
 
 @torch.inference_mode()
-def tried(**block: Any) -> None:
-    """Raises what stands against evaluating `frozen(**block)`: it cannot be had, or takes no picture."""
+def tried(texts: bool, **block: Any) -> None:
+    """Raises what stands against evaluating `frozen(**block)`: it cannot be had, or takes no picture, or no text."""
     model = frozen(**block)
     model.features(model.prepare(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)))
+    if texts:
+        model.embed_text(["a text"])
 
 
 def architecture(
@@ -165,6 +167,14 @@ def start_from(model: Model, /, **start: Any) -> None:
     source = frozen(**start)
     found = {source.library_name(key): value for key, value in source.tower.state_dict().items()}
     put_weights(model, found, type(model).__name__)
+
+
+def first_model(run_config: dict[str, Any]) -> Model:
+    """The model that a run's training begins with: untrained, or with the encoder that its `init_from` names."""
+    model = build_model(run_config)
+    if run_config.get("init_from"):
+        start_from(model, **run_config["init_from"])
+    return model
 
 
 def digest_of(model: nn.Module) -> str:

@@ -60,6 +60,8 @@ def pretrain(
     inputs = {"shards": sha256(shards / "manifest.json")}
     if trunk is not None:
         inputs["trunk"] = sha256(trunk)
+    if start := config.get("init_from", {}).get("weights"):
+        inputs["init_from"] = sha256(start)
     resume = out / f"resume-{config_hash([{**config, 'run': None}, inputs, last])}.pt"
     with processes_of(options.device) as processes:
         trainer = Trainer(config, options, shards, processes)

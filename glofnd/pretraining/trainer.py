@@ -16,8 +16,8 @@ from glofnd import checkpoint
 from glofnd.counter_random import step_seed
 from glofnd.data.stream import SampleBatch, ShardStream
 from glofnd.detectors import Detector, build_detector
-from glofnd.encoders import Model, build_model
-from glofnd.encoders.frozen import start_from
+from glofnd.encoders import Model
+from glofnd.encoders.frozen import first_model
 from glofnd.objectives import build_objective
 from glofnd.pretraining.history import EpochRecord
 from glofnd.pretraining.neighbours import neighbour_accuracy
@@ -125,10 +125,7 @@ class Trainer:
         if self.labelled and config["label"] not in self.stream.manifest.labels:
             known = ", ".join(sorted(self.stream.manifest.labels))
             raise ValueError(f"label: the shards have no field {config['label']!r}; choose from {known}")
-        self.model = build_model(config)
-        if "init_from" in config:
-            start_from(self.model, **config["init_from"])
-        self.model = self.model.to(self.device).train()
+        self.model = first_model(config).to(self.device).train()
         self.network: Any = self.model
         self.objective = objective_of(config, self.stream.indices, self.model.dim).to(self.device).train()
         self.optimiser = build_optimiser(self.model, self.objective, options)

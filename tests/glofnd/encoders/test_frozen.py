@@ -159,6 +159,7 @@ def test_training_starts_from_weights_of_elsewhere_or_from_a_checkpoint(resnet, 
     first = run(config, shards, tmp_path / "first")
     start = {"init_from": {"weights": str(tmp_path / "first/checkpoint.pt")}}
     further = run({**config, **start, "seed": 2}, shards, tmp_path / "further")
+    assert further["provenance"]["inputs"].keys() == {"shards", "init_from"}
     key = "backbone.stem.0.weight"
     random = build_model({**config, "seed": 2}).state_dict()[key]
     assert (further["model"][key] - first["model"][key]).norm() < 0.5 * (further["model"][key] - random).norm()
