@@ -22,7 +22,7 @@ ACTIVATE := . '$(VENV)/bin/activate'
 READABLE = $(ACTIVATE); python -m workflow.config '$(CONFIG)'
 SHELL_SCRIPTS := requirements/install containers/build containers/install tests/container/run tests/container/apptainer .ci/run
 
-.PHONY: help setup config-there demo smoke test test-fast test-cluster test-faults test-container test-gpu audit plan lint format mlflow report container lock clean
+.PHONY: help setup config-there demo smoke test test-fast test-cluster test-faults test-container test-gpu audit plan lint format mlflow report docs container lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s  %s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,10 @@ report: config-there setup ## Make the report again, and Snakemake's own report 
 	@echo 'Report:    $(CURDIR)/$(RESULTS)/report.html'
 	@echo 'Workflow:  $(CURDIR)/$(RESULTS)/workflow.html'
 
+docs: setup ## Build the documentation as a site, below site/; a broken link fails
+	@$(ACTIVATE); NO_MKDOCS_2_WARNING=1 python -m mkdocs --quiet build --strict
+	@echo 'Documentation:  $(CURDIR)/site/index.html  (to search in it: python -m http.server --directory site)'
+
 container: ## Build the image with docker, podman or apptainer (containers/README.md)
 	@containers/build
 
@@ -107,6 +111,7 @@ lock: setup ## Pin requirements/*.in anew (newest versions: make lock UPGRADE=--
 
 clean: ## Remove caches; results, data and .venv stay (the command to remove them is printed)
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf site
 	@find glofnd evaluation workflow tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo 'Caches removed. Kept, as they are expensive to make again:'
 	@for kept in '$(VENV)' data '$(RESULTS)' .snakemake; do \

@@ -593,25 +593,43 @@ def merged(*files: Path) -> Config:
 # Documentation
 
 
-def _rows(parameters: Mapping[str, Parameter]) -> Iterator[str]:
-    for name, given in parameters.items():
+def table(options: Mapping[str, Parameter]) -> list[str]:
+    """Declared options as a Markdown table."""
+    lines = ["| key | type and range | default | what |", "|---|---|---|---|"]
+    for name, given in options.items():
         default = "required" if given.default is REQUIRED else f"`{json.dumps(given.default)}`"
         kind = " or ".join(given.choices) if given.choices else getattr(given.type, "__name__", str(given.type))
         bounds = f" {given.range}" if given.range else ""
-        yield f"| `{name}` | {kind.replace('|', 'or')}{bounds} | {default} | {given.description} |"
+        lines.append(f"| `{name}` | {kind.replace('|', 'or')}{bounds} | {default} | {given.description} |")
+    return lines if options else ["No options."]
+
+
+def _sections(model: type[Section], place: str = "") -> Iterator[tuple[str, type[Section]]]:
+    """A section of the config and all below it, each with its place."""
+    yield place.removeprefix(".") or "the whole config", model
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                named = ".NAME" if kind is Experiment else ""
+                yield from _sections(kind, f"{place}.{name}{named}")
 
 
 def options_as_markdown() -> str:
-    """Every option of every method, encoder, data set and evaluation, as Markdown tables."""
-    lines = ["# Options", "", "Made by `python -m workflow.config`.", ""]
+    """Every key of a config, then every option of every method, encoder, data set and evaluation, as Markdown."""
+    lines = ["# Config", "", "Made of what the config check reads, by `python -m workflow.config`.", ""]
+    places: dict[type[Section], list[str]] = {}
+    for place, model in _sections(Benchmark):
+        places.setdefault(model, []).append(place)
+    for model, names in places.items():
+        lines += [f"## {', '.join(names)}", "", "| key | default | what |", "|---|---|---|"]
+        for name, field in model.model_fields.items():
+            given = field.default
+            default = "required" if field.is_required() else "" if isinstance(given, Section) else f"`{_shown(given)}`"
+            lines.append(f"| `{name}` | {default} | {field.description} |")
+        lines.append("")
     for group in declared.GROUPS:
         for name, entry in declared.entries(group).items():
-            lines += [f"## {group}: {name}" if name != group else f"## {name}", ""]
-            rows = list(_rows(entry.options))
-            table = (
-                ["| key | type and range | default | what |", "|---|---|---|---|", *rows] if rows else ["No options."]
-            )
-            lines += [*table, ""]
+            lines += [f"## {group}: {name}" if name != group else f"## {name}", "", *table(entry.options), ""]
     return "\n".join(lines)
 
 

@@ -51,7 +51,8 @@ class ShardStream:
         batch_size: size of the global batch; each rank gets `batch_size / world` of it.
         seed: sets the order together with the epoch.
         workers: threads that read and decode batches ahead, when pictures are not cached.
-        rank, world: rank r of W gets the r-th contiguous part of each global batch.
+        rank: of this process; rank r gets the r-th contiguous part of each global batch.
+        world: number of processes.
         cache_bytes: keep the decoded pictures in memory if they take at most so much.
         window: shuffle within windows of so many shards, which are read one after the other (`WindowOrder`) and should
             fit the page cache twice; None: over everything, reading at random places.

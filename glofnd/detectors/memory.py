@@ -22,8 +22,9 @@ class MemoryDetector(Detector):
     from before it. The verdict of a pair holds for all their views. For image-text pairs the memory is that of the
     anchors' modality, for candidates too: a text is dropped since its image is like the anchor's image.
 
+    Other arguments are those of `Detector`.
+
     Args:
-        num_samples, start_update, start_filter, treatment: as in `Detector`.
         dim: width D of the embeddings.
         momentum: weight of the past in the memory; 0 keeps the last visit.
         columns: further per-sample state, as in `SampleState`.

@@ -28,7 +28,8 @@ class Model(nn.Module):
         image_size: side in pixels that pictures are resized to before they are normalised; None: as they are.
 
     Args:
-        mean, std: of the pictures, per channel, in [0, 1].
+        mean: of the pictures, per channel, in [0, 1].
+        std: as mean.
     """
 
     modality: Literal["unimodal", "bimodal"]
@@ -95,7 +96,8 @@ class Projected(Model):
     Args:
         backbone: normalised pictures [B, 3, H, W] -> [B, F].
         features: F.
-        projector_hidden, projector_dim: widths of the projector.
+        projector_hidden: width of the projector's hidden layer.
+        projector_dim: width of the embeddings.
     """
 
     modality = "unimodal"

@@ -222,10 +222,9 @@ class Objective(nn.Module):
     def inspect(
         self, z1: Tensor, z2: Tensor, index: Index, labels: Tensor | None = None, epoch: int | None = None
     ) -> dict[str, Inspection]:
-        """What the detectors would drop from this batch at their current state; changes nothing.
+        """What the detectors would drop from a batch, given as to `forward`, at their current state; changes nothing.
 
         Args:
-            z1, z2, index, labels: as in `forward`.
             epoch: before `start_filter` nothing is dropped; None means that filtering has begun.
 
         Returns:

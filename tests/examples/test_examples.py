@@ -1,12 +1,14 @@
 """The examples run, and do what they say."""
 
 import math
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 
 def load(name):
@@ -28,3 +30,11 @@ def test_open_clip_model():
 @pytest.mark.slow
 def test_lightly_model():
     assert math.isfinite(load("lightly_model")(samples=32, epochs=2))
+
+
+def test_the_tutorial_of_the_library(tmp_path, monkeypatch):
+    text = (ROOT / "docs/tutorial-library.md").read_text(encoding="utf-8").replace("epochs=20", "epochs=8")
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), made)
+    assert made["precision"] > 0.15 and (tmp_path / "checkpoint.pt").is_file()  # a tenth would be chance
