@@ -47,10 +47,10 @@ def _sides(root: Path) -> tuple[str, str]:
 def _folder(root: Path) -> dict[str, Any]:
     """Options of the data set `folder`; without `test` where there are no classes, so that all is trained on."""
     train, test = _sides(root)
+    while len(inner := [e.name for e in (root / train).iterdir() if e.is_dir() and not foreign(e.name)]) == 1:
+        train = test = (Path(train) / inner[0]).as_posix()  # one class is none
     block = {"dataset": "folder", "path": str(root), "train": train}
-    return block | (
-        {"test": test} if any(entry.is_dir() and not foreign(entry.name) for entry in (root / train).iterdir()) else {}
-    )
+    return block | {"test": test} if inner else block
 
 
 def _tars(root: Path, out: Path) -> dict[str, Any]:
@@ -198,7 +198,7 @@ datasets:
     image_size: {side} # {
         "larger ones show more and take longer" if gpu else "what a CPU can train on; more with a GPU"
     }
-    # bad_samples: skip # leaves out pictures that cannot be read, instead of stopping
+    bad_samples: skip # what cannot be read is left out and listed in the manifest, 1 % at most
 {f"  mnist: {{image_size: {side}}} # in a package" + chr(10) if not bimodal and not classes else ""}\
 
 experiments:

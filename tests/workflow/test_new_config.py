@@ -60,6 +60,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(root / f"classes/{name}/{number}.png", data)
         write(root / f"splits/{'Val' if number > 47 else 'train'}/{name}/{number}.png", data)
         write(root / f"flat/{number}.png", data)
+        write(root / f"wrapped/images/{number}.png", data)
     write(root / "flat/drawing.svg", b"<svg/>")
     with (root / "flat/list.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([("file_name", "text"), *((f"{n}.png", f"{NAMES[n % 3]} {n}") for n in range(60))])
@@ -76,6 +77,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--folder", "classes", 48, {"linear", "discovery"}),
         ("--folder", "splits", 48, {"linear", "discovery"}),
         ("--folder", "flat", 60, {"transfer", "discovery"}),
+        ("--folder", "wrapped", 60, {"transfer", "discovery"}),
         ("--captions", "flat/list.csv", 48, {"retrieval", "discovery"}),
         ("--tars", "numbered", 48, {"linear", "discovery"}),
         ("--tars", "bare", 60, {"transfer", "discovery"}),
@@ -91,7 +93,7 @@ def test_it_is_valid_as_it_is(
     config["paths"]["shards"] = str(tmp_path / "shards")
     experiment, grid = config["experiments"]["my"], Grid(config)
     assert list(config["experiments"]) == ["my"] and set(experiment["evaluations"]) == evaluations
-    assert ("oracle" in experiment["detectors"]) == (place not in ("flat", "flat/list.csv", "bare"))
+    assert ("oracle" in experiment["detectors"]) == (place not in ("flat", "wrapped", "flat/list.csv", "bare"))
     for dataset, split in grid.splits_read():
         if dataset == "my":
             shard(config["datasets"]["my"], "my", split, None, tmp_path / "shards" / dataset / split)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ def _listed(path: Path) -> Captioned:
     for row in rows:
         texts = row[caption] if isinstance(row[caption], list) else [row[caption]]
         found.setdefault(row[picture], []).extend(texts)
-    return [(Path(name), texts) for name, texts in found.items()]
+    # A whole path counts from the list's folder on, too.
+    return [(Path(os.path.relpath(path.parent / name, path.parent)), texts) for name, texts in found.items()]
 
 
 CaptionsPerPicture = Annotated[int | None, Range(ge=1), "the first so many are kept; null keeps all"]

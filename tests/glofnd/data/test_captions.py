@@ -108,7 +108,9 @@ def test_a_list_of_ones_own(tmp_path):
     with (tmp_path / "a.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([("file_name", "id", "text"), *((name, 0, text) for name, text in rows)])
     with (tmp_path / "a.tsv").open("w", newline="") as handle:
-        csv.writer(handle, delimiter="\t").writerows([("filepath", "title"), *rows])
+        csv.writer(handle, delimiter="\t").writerows(
+            [("filepath", "title"), *((tmp_path / name, text) for name, text in rows)]
+        )
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"image": name, "caption": [text]}) for name, text in rows))
     for name in ("a.csv", "a.tsv", "a.jsonl"):
         train = CaptionList(tmp_path, train=name, image_size=8).split("train")
