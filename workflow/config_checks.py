@@ -134,6 +134,9 @@ def _training_data(config: Config, name: str) -> Iterator[str]:
     yield from _reference(config, where, dataset, {"split": split}, labels)
     if entry is None:
         return
+    for label, block in experiment["detectors"].items():
+        if block["method"] == "oracle" and not entry.labels:
+            yield f"{where}.detectors.{label}: an oracle needs labels, {dataset} has none; switch it off"
     if experiment["modality"] == "bimodal" and not entry.captions:
         captioned = [
             key for key in config["datasets"] if getattr(dataset_of(config["datasets"], key), "captions", False)

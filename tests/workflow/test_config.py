@@ -84,6 +84,12 @@ def test_the_default_config_and_the_presets_are_valid() -> None:
         ("datasets/own", {"dataset": "folder", "path": "no/where"}, "datasets.own.path", "no/where"),
         ("datasets/own", {"dataset": "stanford-cars"}, "datasets.own.path", "get cars_train"),
         ("datasets/own", {"dataset": "webdataset", "path": ".", "label_from": "jpg"}, "datasets.own.label_from", "cls"),
+        (
+            "datasets/fashion-mnist",
+            {"dataset": "webdataset", "path": ".", "label_from": None},
+            f"{DETECTORS}/oracle",
+            "needs labels",
+        ),
         (f"{FASHION}/modality", "bimodle", f"{FASHION}/modality", "'bimodal'"),
         (f"{FASHION}/dataset", "fashion-mnst", f"{FASHION}/dataset", "'fashion-mnist'"),
         (f"{FASHION}/label", "group", f"{FASHION}/label", "valid: label"),
