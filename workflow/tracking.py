@@ -37,9 +37,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from glofnd.files import making_sense, read_json, write_json
+from glofnd.files import making_sense, read_json, sha256, write_json
 from glofnd.provenance import config_hash
-from workflow.grid import Grid, Run
+from workflow.grid import NONE, Grid, Run
 from workflow.report.figures import looks, training
 
 __all__ = ["import_runs", "reached"]
@@ -47,7 +47,10 @@ __all__ = ["import_runs", "reached"]
 NAME, HASH, PARENT = "glofnd.run", "glofnd.hash", "mlflow.parentRunId"
 """Tags of every imported run; the hash is set last, so that one that is not whole shows."""
 
-LOSS = "training/loss"
+CURVES = "curves/"
+"""Begins the names of what has a value per epoch; MLflow shows charts by name, so these come before `discovery`."""
+
+LOSS = f"{CURVES}loss"
 """Logged after all else of its epoch: where it is, the epoch is whole."""
 
 METRICS, PARAMS, RUNS = 1000, 100, 50_000
@@ -56,7 +59,12 @@ METRICS, PARAMS, RUNS = 1000, 100, 50_000
 
 @dataclass(frozen=True)
 class Record:
-    """What MLflow is told about one run; `metrics` are (name, value, step), times in milliseconds since the epoch."""
+    """What MLflow is told about one run; times in milliseconds since the epoch.
+
+    Attributes:
+        metrics: (name, value, step).
+        inputs: (data set, digest, what for).
+    """
 
     name: str
     start: int
@@ -67,7 +75,8 @@ class Record:
     tags: dict[str, str] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
     epochs: list[dict[str, Any]] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
+    inputs: list[tuple[str, str, str]] = field(default_factory=list)
+    artifacts: list[Path] = field(default_factory=list)
 
 
 def import_runs(benchmark: dict[str, Any], out: Path) -> dict[str, dict[str, str]]:
@@ -148,15 +157,18 @@ def _import_experiment(client: MlflowClient, config: dict[str, Any], name: str) 
     there: dict[str, list[Imported]] = defaultdict(list)
     for imported in client.search_runs([experiment], max_results=RUNS):
         there[imported.data.tags.get(NAME, "")].append(imported)
-    for method, runs in tqdm(methods.items(), desc=f"MLflow import of {name}", unit="method", disable=None):
-        found = {run.id: record for run in runs if (record := read_run(grid, run)) is not None}
-        if not found:
-            continue
-        summary = _summary(method, list(found.values()))
-        parent, done[method] = _store(client, experiment, summary, there[method])
-        for run_id, record in found.items():
-            record.tags[PARENT] = parent
-            _, done[run_id] = _store(client, experiment, record, there[run_id])
+    read = {method: [record for run in runs if (record := read_run(grid, run))] for method, runs in methods.items()}
+    baseline = (config["significance"] or {"baseline": NONE})["baseline"]
+    for method, records in tqdm(read.items(), desc=f"MLflow import of {name}", unit="method", disable=None):
+        if records:
+            other = f"{method.rpartition('/')[0]}/{baseline}"
+            summary = _summary(method, records, baseline, _finals(read.get(other, []) if method != other else []))
+            parent, done[method] = _store(client, experiment, summary, there[method])
+            for record in records:
+                record.tags[PARENT] = parent
+                _, done[record.name] = _store(client, experiment, record, there[record.name])
+    if done and (report := _report(Path(config["paths"]["results"]), name)):
+        _, done[report.name] = _store(client, experiment, report, there[report.name])
     return done
 
 
@@ -212,7 +224,7 @@ def write(client: MlflowClient, experiment: str, record: Record, older: Sequence
     metrics = [
         Metric(name, value, record.end, step)
         for name, value, step in record.metrics
-        if (step not in logged if name.startswith("training/") else name not in run.data.metrics)
+        if (step not in logged if name.startswith(CURVES) else name not in run.data.metrics)
     ]
     params = [Param(name, value) for name, value in record.params.items() if name not in run.data.params]
     for start in range(0, len(metrics), METRICS):
@@ -224,8 +236,8 @@ def write(client: MlflowClient, experiment: str, record: Record, older: Sequence
 
 def _epochs_of_beginning(client: MlflowClient, run: Imported, record: Record) -> set[int] | None:
     """The epochs logged of a run that `record` goes on with: one followed live, or an import cut off; else `None`."""
-    there, final = run.data.metrics, {n: v for n, v, _ in record.metrics if not n.startswith("training/")}
-    others = {n: v for n, v in there.items() if not n.startswith(("training/", "system/"))}
+    there, final = run.data.metrics, {n: v for n, v, _ in record.metrics if not n.startswith(CURVES)}
+    others = {n: v for n, v in there.items() if not n.startswith((CURVES, "system/"))}
     if HASH in run.data.tags or run.data.params.items() - record.params.items() or others.items() - final.items():
         return None
     losses = {step: value for name, value, step in record.metrics if name == LOSS}
@@ -236,43 +248,91 @@ def _epochs_of_beginning(client: MlflowClient, run: Imported, record: Record) ->
 def _complete(client: MlflowClient, key: str, record: Record) -> None:
     """Add what an import has besides params and metrics; the hash comes last."""
     if record.inputs:
-        client.log_inputs(key, [_dataset(name, digest) for name, digest in record.inputs.items()])
+        client.log_inputs(key, [_dataset(*given) for given in record.inputs])
     for name, content in record.files.items():
         client.log_dict(key, content, name)
-    label = record.name.split("/")[2]
-    for name, (_, figure) in training({label: [record.epochs]}, looks([label])).items():
-        client.log_figure(key, figure, f"figures/{name}.html")
+    for path in record.artifacts:
+        client.log_artifact(key, str(path))
+    if record.epochs:
+        label = record.name.split("/")[2]
+        for name, (_, figure) in training({label: [record.epochs]}, looks([label])).items():
+            client.log_figure(key, figure, f"figures/{name}.html")
     client.set_terminated(key, "FINISHED", record.end)
     client.log_batch(key, tags=[RunTag(name, value) for name, value in record.tags.items()])
     client.log_batch(key, tags=[RunTag(HASH, record.hash)])
 
 
-def _dataset(name: str, digest: str) -> DatasetInput:
+def _dataset(name: str, digest: str, purpose: str) -> DatasetInput:
     place = json.dumps({"uri": name})
-    return DatasetInput(Dataset(name, digest[:12], "local", place), [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(Dataset(name, digest[:12], "local", place), [InputTag("mlflow.data.context", purpose)])
 
 
-def _summary(method: str, records: Sequence[Record]) -> Record:
-    """The parent run of a method: mean and standard deviation of the final metrics of its seeds."""
+def _inputs(trained: str, made: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Data that results were made of, by the digests in their provenance."""
+    digests = {name: digest for result in made for name, digest in (result.get("inputs") or {}).items()}
+    read = {name: digest for name, digest in digests.items() if "/" in name}
+    own = digests.get("shards")
+    found = [(next((n for n in read if read[n] == own), trained), own, "training")] if own else []
+    return found + [(name, digest, "evaluation") for name, digest in read.items() if digest != own]
+
+
+def _finals(records: Sequence[Record]) -> dict[str, list[float]]:
+    """Final metric -> its values over seeds."""
     values: dict[str, list[float]] = defaultdict(list)
     for record in records:
         for name, value, _ in record.metrics:
-            if not name.startswith("training/"):
+            if not name.startswith(CURVES):
                 values[name].append(value)
+    return values
+
+
+def _summary(method: str, records: Sequence[Record], baseline: str, compared: dict[str, list[float]]) -> Record:
+    """The parent run of a method: mean and standard deviation of the final metrics of its seeds, also in words.
+
+    Args:
+        compared: values of `baseline` over seeds; empty where there is nothing to compare with.
+    """
+    values = _finals(records)
     metrics = [(name, fmean(found), 0) for name, found in values.items()]
     spread = [(f"{name} sd", stdev(found), 0) for name, found in values.items() if len(found) > 1]
-    lines = [f"| {name} | {mean:.4f} |" for name, mean, _ in metrics if re.search(r"top1|recall-at-10|/f1$", name)]
-    note = "\n".join([f"Mean over {len(records)} seeds.", "", "| metric | mean |", "|---|---|", *lines])
+    lines = []
+    for name, found in values.items():
+        if re.search(r"/(top1|recall-at-10|mean-per-class|f1)(/[^/]*)?$", name):
+            sd = f" ± {100 * stdev(found):.1f}" if len(found) > 1 else ""
+            less = f"{100 * (fmean(found) - fmean(compared[name])):+.1f}" if name in compared else ""
+            lines.append((name, f"{100 * fmean(found):.1f}{sd}", less))
+    note = f"{len(records)} seed{'s' * (len(records) > 1)}."
+    if lines:
+        name, score, less = next((line for line in lines if not line[0].startswith("discovery")), lines[0])
+        than = f", {less} points to {baseline}" if less else ""
+        note = f"**{name}: {score} %{than}** over {note} Mean ± standard deviation over seeds, in percent:\n\n"
+        rows = (f"| {' | '.join(line)} |" for line in lines)
+        note += "\n".join([f"| metric | mean | to {baseline} |", "|---|---|---|", *rows])
     shared = set.intersection(*(set(record.params.items()) for record in records))
+    tags = dict(set.intersection(*(set(record.tags.items()) for record in records)))
     return Record(
         name=method,
-        hash=config_hash([record.hash for record in records]),
+        hash=config_hash([note, *(record.hash for record in records)]),
         start=min(record.start for record in records),
         end=max(record.end for record in records),
         params=dict(sorted(shared)),
         metrics=[*metrics, *spread],
-        tags={"mlflow.note.content": note},
+        tags={**tags, "mlflow.note.content": note},
+        inputs=records[0].inputs,
     )
+
+
+def _report(results: Path, name: str) -> Record | None:
+    """A run that has the benchmark's report and tables."""
+    files = ("report.html", "summary.csv", "summary_mean.csv", "significance.csv")
+    there = [path for file in files if (path := results / file).is_file()]
+    if not there:
+        return None
+    end = int(max(path.stat().st_mtime for path in there) * 1000)
+    tags = {"mlflow.source.name": "snakemake", "mlflow.source.type": "LOCAL"}
+    tags["mlflow.note.content"] = "Report and tables of the whole benchmark, below *Artifacts*."
+    digest = config_hash([sha256(path) for path in there])
+    return Record(f"{name}/report", end, end, digest, tags=tags, artifacts=there)
 
 
 def read_run(grid: Grid, run: Run) -> Record | None:
@@ -308,7 +368,7 @@ def read_run(grid: Grid, run: Run) -> Record | None:
         tags=_tags(first, made[0], folder / "checkpoint.pt"),
         files={f"results/{name}.json": result for name, result in results.items()},
         epochs=epochs,
-        inputs={config["dataset"]: made[0]["inputs"]["shards"]} if (made[0].get("inputs") or {}).get("shards") else {},
+        inputs=_inputs(config["dataset"], made),
     )
 
 
@@ -347,7 +407,7 @@ def epoch_metrics(epochs: Sequence[dict[str, Any]]) -> Iterator[tuple[str, float
         rest = {key: item for key, item in entry.items() if key not in ("epoch", "loss")}
         for name, value in _flat({**rest, "loss": entry["loss"]}):
             if _number(value):
-                yield f"training/{_metric_name(name)}", float(value), entry["epoch"]
+                yield f"{CURVES}{_metric_name(name)}", float(value), entry["epoch"]
 
 
 def _final_metrics(evaluation: str, metrics: Iterable[dict[str, Any]]) -> Iterator[tuple[str, float, int]]:
@@ -366,6 +426,7 @@ def _tags(training: dict[str, Any], made: dict[str, Any], checkpoint: Path) -> d
     """MLflow's own tags of source and commit, and what people filter by."""
     tags = {
         "mlflow.source.name": "snakemake",
+        "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": made.get("git_commit"),
         "git_dirty": made.get("git_dirty"),
         "config_hash": made.get("config_hash"),

@@ -84,7 +84,7 @@ def test_a_training_is_logged_live_goes_on_after_a_restart_and_is_completed(conf
     training.write(1)
     follower.look()
     run = run_of(config)
-    assert run.info.run_id == key and run.info.status == "RUNNING" and run.data.metrics["training/loss"] == 2
+    assert run.info.run_id == key and run.info.status == "RUNNING" and run.data.metrics["curves/loss"] == 2
     assert run.data.params["detector.alpha"] == "0.1"
     assert run.data.tags["mlflow.parentRunId"] == run_of(config, RUN.rpartition("/")[0]).info.run_id
     follower.close()
@@ -96,7 +96,7 @@ def test_a_training_is_logged_live_goes_on_after_a_restart_and_is_completed(conf
     assert run_of(config).info.status == "RUNNING"
     training.write(2)
     again.look()
-    assert logged(config, "training/detection.image.f1") == [(1, 0.44)]
+    assert logged(config, "curves/detection.image.f1") == [(1, 0.44)]
     training.end()
     again.look()
     assert run_of(config).info.status == "FINISHED"
@@ -104,7 +104,7 @@ def test_a_training_is_logged_live_goes_on_after_a_restart_and_is_completed(conf
     assert imported(config)[RUN]["mlflow_run"] == key
     run = run_of(config)
     assert HASH in run.data.tags and run.data.metrics["linear/digits/test/top1/1"] > 0.5
-    assert logged(config, "training/loss") == [(0, 2.0), (1, 1.0)]
+    assert logged(config, "curves/loss") == [(0, 2.0), (1, 1.0)]
     assert {entry["state"] for entry in imported(config).values()} == {"unchanged"}
 
 
@@ -118,7 +118,7 @@ def test_what_was_logged_of_other_numbers_is_replaced(config: dict[str, Any]) ->
     training.write(2)
     training.end()
     assert imported(config)[RUN]["mlflow_run"] != key
-    assert logged(config, "training/loss") == [(0, 3.0), (1, 1.0)]
+    assert logged(config, "curves/loss") == [(0, 3.0), (1, 1.0)]
     assert run_of(config, view=ViewType.DELETED_ONLY).info.run_id == key
 
 
@@ -129,7 +129,7 @@ def test_a_failed_job_shows_and_a_trunk_is_the_beginning_of_a_run(config: dict[s
     write_json(Path(training.grid.trunk_folder(trunk)) / "history.json", {"epochs": training.epochs[:1]})
     training.write(1)
     follower.look()
-    assert run_of(config, "exp/sogclr/none/seed1").data.metrics["training/loss"] == 2
+    assert run_of(config, "exp/sogclr/none/seed1").data.metrics["curves/loss"] == 2
     (training.folder / "history.json").unlink()
     follower.look()
     assert run_of(config).info.status == "FAILED"
@@ -144,4 +144,4 @@ def test_what_a_lost_store_has_missed_is_logged_later(config: dict[str, Any]) ->
         follower.look()
     config["mlflow"]["tracking_uri"] = None
     follower.look()
-    assert logged(config, "training/loss") == [(0, 2.0), (1, 1.0)]
+    assert logged(config, "curves/loss") == [(0, 2.0), (1, 1.0)]

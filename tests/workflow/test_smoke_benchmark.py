@@ -101,7 +101,8 @@ def test_mlflow_has_every_run_once(smoke: Smoke) -> None:
         names = [name for (name,) in store.execute("select name from runs where lifecycle_stage = 'active'")]
     runs = [run.id.partition("/")[2] for run in smoke.grid.all_runs]
     parents = {(run.experiment, run.objective, run.detector) for run in smoke.grid.all_runs}
-    assert sorted(names) == sorted([*runs, *(f"{objective}/{detector}" for _, objective, detector in parents)])
+    methods = [f"{objective}/{detector}" for _, objective, detector in parents]
+    assert sorted(names) == sorted([*runs, *methods, *(["report"] * len(smoke.config["experiments"]))])
     again = import_runs({**smoke.config, "paths": smoke.grid.config["paths"]}, smoke.folder / "again.json")
     assert {entry["state"] for entry in again.values()} == {"unchanged"}
 

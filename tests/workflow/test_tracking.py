@@ -67,9 +67,9 @@ def test_a_run_holds_its_training_and_all_its_evaluations(tree: dict[str, Any]) 
     assert len([name for name in tags if not name.startswith("mlflow.")]) <= 10
     assert tags["mlflow.parentRunId"] == runs["exp/sogclr/glofnd"].info.run_id
     assert run.info.end_time - run.info.start_time == 7500  # three results of 2.5 s
-    history = client_of(tree).get_metric_history(run.info.run_id, "training/loss")
+    history = client_of(tree).get_metric_history(run.info.run_id, "curves/loss")
     assert [(entry.step, entry.value) for entry in history] == [(0, 2.0), (1, 1.0)]
-    assert run.data.metrics["training/detection.image.f1"] == 0.44
+    assert run.data.metrics["curves/detection.image.f1"] == 0.44
 
 
 def test_the_parent_has_mean_and_spread_over_seeds(tree: dict[str, Any]) -> None:
@@ -78,7 +78,9 @@ def test_the_parent_has_mean_and_spread_over_seeds(tree: dict[str, Any]) -> None
     parent = runs["exp/sogclr/glofnd"].data
     assert parent.metrics[name] == pytest.approx(sum(values) / 3) and parent.metrics[f"{name} sd"] > 0
     assert parent.params["detector.alpha"] == "0.1" and "seed" not in parent.params
-    assert "| linear/digits/test/top1/1 |" in parent.tags["mlflow.note.content"]
+    difference = 100 * (sum(values) / 3 - runs["exp/sogclr/none"].data.metrics[name])
+    assert f"{difference:+.1f} points to none" in parent.tags["mlflow.note.content"]
+    assert parent.tags["mlflow.source.git.commit"] == "0123abc" and len(parent.tags) < 16
 
 
 def test_artifacts_are_the_results_and_the_figures_of_the_report(tree: dict[str, Any]) -> None:

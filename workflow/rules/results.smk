@@ -39,28 +39,6 @@ rule tables:
         "job tables > >(log {log:q}) 2>&1"
 
 
-# The store itself is not declared: Snakemake would delete it before each import, and with it what its user added.
-rule mlflow:
-    input:
-        GRID.training_metrics(),
-        lambda wildcards: GRID.evaluated(),
-    output:
-        f"{RESULTS}/mlflow-import.json",
-    log:
-        f"{RESULTS}/logs/mlflow.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/mlflow.tsv"
-    threads: RESOURCES["collect"]["threads"]
-    resources:
-        **RESOURCES["collect"]["resources"],
-    params:
-        config=digest(GRID.config),
-    message:
-        "Importing finished runs into MLflow"
-    shell:
-        "job mlflow > >(log {log:q}) 2>&1"
-
-
 rule report:
     input:
         GRID.training_metrics(),
@@ -84,3 +62,26 @@ rule report:
         "Writing the report"
     shell:
         "job report > >(log {log:q}) 2>&1"
+
+
+# The store itself is not declared: Snakemake would delete it before each import, and with it what its user added.
+rule mlflow:
+    input:
+        GRID.training_metrics(),
+        lambda wildcards: GRID.evaluated(),
+        rules.report.output,
+    output:
+        f"{RESULTS}/mlflow-import.json",
+    log:
+        f"{RESULTS}/logs/mlflow.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mlflow.tsv"
+    threads: RESOURCES["collect"]["threads"]
+    resources:
+        **RESOURCES["collect"]["resources"],
+    params:
+        config=digest(GRID.config),
+    message:
+        "Importing finished runs into MLflow"
+    shell:
+        "job mlflow > >(log {log:q}) 2>&1"
