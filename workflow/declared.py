@@ -78,9 +78,12 @@ def encoder(name: str, size: int | None = None, **options: object) -> None:
 
 def _model(**options: Any) -> None:
     """A model of the user's can be made so; weights and what open_clip has are looked at when all else is sound."""
+    model = options["model"] or ""
+    # open_clip makes no model without memory.
+    if re.match(r"open_clip/.*@|[\w.]+:", model) or (re.match("open.clip", model) and options["weights"]):
+        return
     with torch.device("meta"):
-        if not re.match(r"open_clip/.*@|[\w.]+:", options["model"] or ""):
-            architecture(**options)
+        architecture(**options)
 
 
 def _no_problems(splits: Sequence[str], **options: object) -> None:

@@ -69,8 +69,10 @@ def _tars(root: Path, out: Path) -> dict[str, Any]:
     classes, captions = (all(part in sample.texts for sample in first) for part in ("cls", "txt"))
     block |= {"label_from": "cls" if classes else None, "captions_from": "txt" if captions else None}
     if classes and not (root / "classnames.txt").is_file():
-        found = {sample.texts.get("cls", b"").decode() for tar in tars for sample in samples_of(tar, ["cls"], [])}
-        names = sorted(found)
+        found = {
+            sample.texts.get("cls", b"").decode().strip() for tar in tars for sample in samples_of(tar, ["cls"], [])
+        }
+        names = sorted(found - {""})
         if all(name.isdecimal() for name in names):
             names = [str(number) for number in range(max(map(int, names)) + 1)]
         block["class_list"] = str(out.with_suffix(".classes.txt").absolute())

@@ -53,7 +53,7 @@ def timm_tower(model: str, options: dict[str, Value] | None = None, pretrained: 
     if not timm.is_model(model):
         raise ValueError(f"model: timm has no {model!r}{_nearest(model, timm.list_models())}; see timm.list_models()")
     given: dict[str, Any] = options or {}
-    network: Any = _made("timm", model, timm.create_model, {"pretrained": pretrained, "num_classes": 0, **given})
+    network: Any = _made("timm", model, timm.create_model, given, pretrained=pretrained, num_classes=0)
     usual = network.pretrained_cfg
     size = int(given.get("img_size", usual["input_size"][-1]))
     fixed = usual.get("fixed_input_size", False) and not given.get("dynamic_img_size")
@@ -79,9 +79,11 @@ def torchvision_tower(model: str, options: dict[str, Value] | None = None, pretr
     if tag and tag not in all_weights.__members__:
         raise ValueError(f"model: torchvision's {name} has the weights {', '.join(all_weights.__members__)}, not {tag}")
     weights = all_weights[tag or "DEFAULT"]
-    given: dict[str, Any] = {"weights": weights if pretrained else None, **(options or {})}
-    network = _made("torchvision", name, models.get_model, given)
-    head, linear = [(key, part) for key, part in network.named_modules() if isinstance(part, nn.Linear)][-1]
+    network = _made("torchvision", name, models.get_model, options or {}, weights=weights if pretrained else None)
+    layers = [(key, part) for key, part in network.named_modules() if isinstance(part, nn.Linear)]
+    if not layers:
+        raise ValueError(f"model: torchvision's {name} does not end in a linear layer; take another, or timm's")
+    head, linear = layers[-1]
     parent, _, last = head.rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
     usual = weights.transforms()
@@ -89,9 +91,9 @@ def torchvision_tower(model: str, options: dict[str, Value] | None = None, pretr
     return Tower(network, linear.in_features, head, fixed, fixed or usual.crop_size[0], usual.mean, usual.std)
 
 
-def _made(library: str, model: str, create: Callable[..., Any], options: dict[str, Any]) -> nn.Module:
+def _made(library: str, model: str, create: Callable[..., Any], options: dict[str, Any], **ours: Any) -> nn.Module:
     try:
-        made: nn.Module = create(model, **options)
+        made: nn.Module = create(model, **ours, **options)
     except OSError as error:
         said = " ".join(str(error).split())
         advice = "fill the cache where there is a network, or name a file as `weights`"
@@ -139,4 +141,6 @@ class Torchvision(_Library):
         projector_hidden: ProjectorHidden = 2048,
         projector_dim: ProjectorDim = 128,
     ) -> None:
+        if "@" in model:
+            raise ValueError(f"model: an encoder begins at random; name {model} as init_from: torchvision/{model}")
         super().__init__(torchvision_tower(model, options), projector_hidden, projector_dim)

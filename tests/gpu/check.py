@@ -59,23 +59,27 @@ Row = dict[str, Any]
 
 
 def steps(
-    objective: Any, device: torch.device, rounded: torch.dtype, kind: torch.dtype, reload: bool = False
+    objective: Any, device: torch.device, rounded: torch.dtype, kind: torch.dtype, other: Any = None
 ) -> list[Tensor]:
-    """Losses and gradients of four steps, and the state after them, of embeddings `rounded` and then of type `kind`."""
+    """Losses and gradients of four steps, and the state after them, of embeddings `rounded` and then of type `kind`.
+
+    With `other` the state goes to it and back between steps.
+    """
     objective, found = objective.to(device).train(), []
     for step in range(4):
         z, index = draw(seed=step)
         leaves = [x.detach().to(rounded).to(device, kind).requires_grad_() for x in z]
         loss = objective(*leaves, index.to(device), epoch=step, labels=(index % 3).to(device))
         found += [loss.detach(), *torch.autograd.grad(loss, leaves)]
-        if reload:
-            objective.load_state_dict({key: value.clone() for key, value in objective.state_dict().items()})
+        if other is not None:
+            other.to(device).train().load_state_dict(objective.state_dict())
+            objective, other = other, objective
     found += [value for value in objective.state_dict().values() if value.is_floating_point()]
     return [value.detach().double().cpu() for value in found]
 
 
 def furthest(left: list[Tensor], right: list[Tensor]) -> float:
-    """Largest difference, relative to the largest number of each tensor."""
+    """Largest difference, relative to the largest number of each tensor where that is above 1."""
     pairs = zip(left, right, strict=True)
     return max(float((a - b).abs().max() / b.abs().max().clamp_min(1)) if a.numel() else 0.0 for a, b in pairs)
 
@@ -89,7 +93,8 @@ def numbers(device: torch.device) -> list[Row]:
             truth = steps(make(name, detector), torch.device("cpu"), dtype, torch.float64)
             off = furthest(steps(make(name, detector).float(), device, dtype, dtype), truth)
             row |= {str(dtype)[6:]: off, "holds": row["holds"] and off < allowed}
-        plain, again = (steps(make(name, detector).float(), device, *[torch.float32] * 2, on) for on in (False, True))
+        others = (None, make(name, detector).float())
+        plain, again = (steps(make(name, detector).float(), device, *[torch.float32] * 2, other) for other in others)
         row["reloaded"] = furthest(again, plain)
         rows.append(row | {"holds": row["holds"] and row["reloaded"] < 1e-6})
     return rows

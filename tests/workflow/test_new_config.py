@@ -67,7 +67,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tars(root / "numbered", cls=lambda kind: str(kind).encode())
     tars(root / "bare")
     tars(root / "captioned", txt=lambda kind: NAMES[kind].encode())
-    tars(root / "both", cls=lambda kind: NAMES[kind].encode(), txt=lambda kind: NAMES[kind].encode())
+    tars(root / "both", cls=lambda kind: f"{NAMES[kind]}\n".encode(), txt=lambda kind: NAMES[kind].encode())
     return root
 
 

@@ -115,9 +115,12 @@ def _listed(path: Path) -> Captioned:
             if path.suffix == ".jsonl":
                 rows = [json.loads(line) for line in handle if line.strip()]
             else:
-                rows = list(csv.DictReader(handle, delimiter="\t" if path.suffix == ".tsv" else ","))
+                rows = list(csv.DictReader(handle, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True))
+        if long := next((row for row in rows if None in row), None):
+            raise ValueError(f"more columns than in the first line: {[*long.values()]}")
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: is no CSV, TSV (.tsv) or JSON lines (.jsonl) in UTF-8 ({error})") from error
+        advice = "; captions with a separator or a quotation mark in them must be quoted" * (path.suffix != ".jsonl")
+        raise ValueError(f"{path}: is no CSV, TSV (.tsv) or JSON lines (.jsonl) in UTF-8 ({error}){advice}") from error
     picture, caption = (
         next((name for name in names if rows and name in rows[0]), "") for names in (_PICTURE, _CAPTION)
     )

@@ -122,3 +122,7 @@ def test_a_list_of_ones_own(tmp_path):
     (tmp_path / "b.csv").write_text("x,y\n1,2\n")
     with pytest.raises(ValueError, match=r"b\.csv: its first line names no column"):
         CaptionList(tmp_path, train="b.csv").split("train")
+    for caption in ("hello, world", '"a quotation mark that is never closed'):
+        (tmp_path / "c.csv").write_text(f"image,text\ninner/0.jpg,{caption}\ninner/1.jpg,one\n")
+        with pytest.raises(ValueError, match=r"c\.csv: .*must be quoted"):
+            CaptionList(tmp_path, train="c.csv").split("train")
