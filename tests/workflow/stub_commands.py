@@ -23,7 +23,10 @@ def main() -> int:
         "fetch": lambda: [paths["raw"] / given["--source"] / "source.json"],
         "shard": lambda: [paths["shards"] / given["--dataset"] / given["--split"] / "manifest.json"],
         "check": lambda: [results / "data-checked.json"],
-        "trunk": lambda: [results / "trunks" / given["--trunk"] / f"epoch{given['--epoch']}" / "checkpoint.pt"],
+        "trunk": lambda: [
+            results / "trunks" / given["--trunk"] / f"epoch{given['--epoch']}" / name
+            for name in ("checkpoint.pt", "history.json")
+        ],
         "pretrain": lambda: [
             results / "runs" / given["--run"] / name for name in ("checkpoint.pt", "history.json", "metrics.json")
         ],

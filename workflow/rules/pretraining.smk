@@ -17,6 +17,8 @@ rule trunk:
         ),
     output:
         checkpoint=f"{RESULTS}/trunks/{{trunk}}/epoch{{epoch}}/checkpoint.pt",
+        # Removed with it before a training anew, so that nobody takes it for that one's.
+        history=f"{RESULTS}/trunks/{{trunk}}/epoch{{epoch}}/history.json",
     log:
         f"{RESULTS}/logs/trunk/{{trunk}}/epoch{{epoch}}.log",
     benchmark:
