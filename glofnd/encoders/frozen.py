@@ -124,6 +124,8 @@ def architecture(
             raise ValueError(f"model: is missing; one of {_FORMS}; or `weights`, a checkpoint of this project")
         return Frozen(nn.Identity())
     library, _, name = model.partition("/")
+    if options and library not in ("timm", "torchvision", *ENCODERS):
+        raise ValueError(f"options: {model} takes none; models of timm and torchvision and those of `encoder` do")
     if library in ("timm", "torchvision"):
         tower = (timm_tower if library == "timm" else torchvision_tower)(name, options, pretrained)
         return Frozen(tower.network, tower.mean, tower.std, tower.usual_size)

@@ -116,6 +116,8 @@ def test_open_clip_with_its_text_tower(tmp_path):
     found = frozen(model="open_clip/glofnd-test", weights=str(tmp_path / "clip.pt"))
     assert_features(found, ours.features(ours.prepare(PICTURES)))
     assert torch.equal(found.embed_text(["a cat"]), ours.embed_text(["a cat"]))
+    with pytest.raises(ValueError, match="options: open_clip/glofnd-test takes none"):
+        frozen(model="open_clip/glofnd-test", weights="clip.pt", options={"force_quick_gelu": True})
     with pytest.raises(ValueError, match=r"has the weights .*, not laion"):
         frozen(model="open_clip/ViT-B-32@laion")
 
