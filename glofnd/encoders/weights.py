@@ -98,11 +98,9 @@ def put_weights(model: Model, found: Weights, name: str) -> None:
         said.append(f"lacks {len(missing)} of {len(wanted)} weights, as {missing[0]}")
     if extra:
         said.append(f"has {len(extra)} more, as {extra[0]}")
-    for key in wanted.keys() & found.keys():
-        theirs, ours = list(found[key].shape), list(tower[wanted[key]].shape)
-        if theirs != ours:
-            said.append(f"its {key} is {theirs}, not {ours}")
-            break
+    shapes = ((key, list(found[key].shape), list(tower[own].shape)) for key, own in wanted.items() if key in found)
+    if other := next((one for one in shapes if one[1] != one[2]), None):
+        said.append("its {} is {}, not {}".format(*other))
     if said:
         raise ValueError(f"is not the encoder {name}: {'; '.join(said)}; another architecture, options or prefix?")
     model.tower.load_state_dict({own: found[key] for key, own in wanted.items() if key in found}, strict=False)
