@@ -109,7 +109,7 @@ class Follower:
 
         logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
         for key in set(self.keys.values()):
-            if self.status[key] == "RUNNING" and not (key in self.monitors and self.monitors[key].is_alive()):
+            if self.status.get(key) == "RUNNING" and not (key in self.monitors and self.monitors[key].is_alive()):
                 monitor = SystemMetricsMonitor(key, resume_logging=True, tracking_uri=store)  # type: ignore[no-untyped-call]
                 self.monitors[key] = Thread(target=monitor.monitor, daemon=True)
                 self.monitors[key].start()

@@ -253,8 +253,8 @@ class Detector(nn.Module):
         raise NotImplementedError
 
 
-def nothing_above(alpha: float | None, samples: int) -> str | None:
+def nothing_above(alpha: float | None, samples: int, name: str = "alpha") -> str | None:
     """Why a share of so many samples cannot be told apart from none."""
     if alpha is None or alpha * (samples - 1) >= 1:
         return None
-    return f"alpha: {alpha:g} of {samples} samples is less than one; raise it"
+    return f"{name}: {alpha:g} of {samples} samples is less than one; raise it"

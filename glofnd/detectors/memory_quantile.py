@@ -84,7 +84,8 @@ class MemoryQuantile(MemoryDetector):
     def misfit(self) -> str | None:
         """Also of the candidates alpha is to be one at least; of all pairs it always is."""
         samples = min(self.num_samples, self.candidates or self.num_samples)
-        return None if self.scope == "global" else nothing_above(self.alpha, samples)
+        options = zip(("alpha", "attract_alpha"), self.shares.values(), strict=False)
+        return next((why for name, share in options if (why := nothing_above(share, samples, name))), None)
 
     def begin_epoch(self, epoch: int) -> None:
         """Take the quantiles over the averages as they are."""

@@ -15,7 +15,6 @@ from workflow.live import Follower
 from workflow.tracking import HASH, NAME, import_runs, reached
 
 RUN = "exp/sogclr/glofnd/seed1"
-DONE = ("checkpoint.pt", "metrics.json")
 
 
 def client_of(config: dict[str, Any]) -> MlflowClient:
