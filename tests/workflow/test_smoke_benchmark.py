@@ -3,7 +3,6 @@
 import csv
 import math
 import sqlite3
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -124,6 +123,7 @@ def test_a_small_vit_of_timm_trains_on_the_default_data(smoke: Smoke) -> None:
     options = {"img_size": 16, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2}
     encoder = {"name": "timm", "model": "vit_tiny_patch16_224", "options": options}
     out = smoke.folder / "vit"
-    pretrain({**config, "encoder": {**encoder, "projector_hidden": 32, "projector_dim": 16}}, Path(shards), out)
+    encoder |= {"projector_hidden": 32, "projector_dim": 16}
+    pretrain({**config, "encoder": encoder}, smoke.folder / shards, out)
     first, last = read_json(out / "history.json")["epochs"]
     assert last["loss"] < first["loss"]

@@ -15,7 +15,7 @@ from torch import distributed as dist
 
 from glofnd import checkpoint
 from glofnd.data.stream import ShardStream
-from glofnd.encoders import build_model
+from glofnd.encoders.frozen import first_model
 from glofnd.objectives import build_objective
 from glofnd.pretraining import Preempted, pretrain, trainer
 from tests.glofnd.gloo_ranks import run_ranks
@@ -42,7 +42,7 @@ RESUMED = ("sogclr location-scale", "fastclip-v3 glofnd")
 def train(case, layout, shards, out):
     # In double precision a difference is no rounding; the command itself offers single and half.
     double = not case.startswith("float32")
-    trainer.build_model = (lambda config: build_model(config).double()) if double else build_model
+    trainer.first_model = (lambda config: first_model(config).double()) if double else first_model
     trainer.build_objective = (lambda *a, **k: build_objective(*a, **k).double()) if double else build_objective
     objective, detector, training = CASES[case]
     # Not where texts are equal: their similarities are, and so is a threshold, which rounding would decide on.

@@ -109,7 +109,7 @@ def first_step(monkeypatch, no_git, shards):
 def stopped(monkeypatch, no_git, shards, tmp_path):
     """The rolling checkpoint of `CONFIG` after its first step."""
 
-    def train(trainer, last, resume, state_now, stop):
+    def train(trainer, last, out, resume, state_now, stop):
         trainer.train_step(next(trainer.stream.epoch(0)))
         trainer.batch += 1
         checkpoint.write(resume, state_now())
