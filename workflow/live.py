@@ -79,7 +79,10 @@ class Follower:
     def _follow_up(self, client: MlflowClient, history: Path, written: int | None, ended: bool) -> None:
         run = self.runs[history]
         if written:
-            self.keys[history] = self._log(client, run, history, written // 10**6)
+            logged = self._log(client, run, history, written // 10**6)
+            if logged is None:
+                return
+            self.keys[history] = logged
             trunk = history.parent != Path(self.grid.run_folder(run))
             status = "RUNNING" if not ended else "SCHEDULED" if trunk else "FINISHED"
         else:
@@ -90,18 +93,21 @@ class Follower:
             change(key, status)
             self.status[key] = status
 
-    def _log(self, client: MlflowClient, run: Run, history: Path, now: int) -> str:
-        """Log the epochs that are missing; returns the MLflow run's id."""
-        from workflow.tracking import PARENT, Record, epoch_metrics, known, opened, params_of, read_epochs, write
+    def _log(self, client: MlflowClient, run: Run, history: Path, now: int) -> str | None:
+        """Log the epochs that are missing; returns the MLflow run's id, or `None` where the import came first."""
+        from workflow.tracking import HASH, PARENT, Record, epoch_metrics, known, opened, params_of, read_epochs, write
 
         experiment, method = opened(client, self.grid.config, run.experiment), run.id.rpartition("/")[0]
+        older = known(client, experiment, run.id)
+        if any(HASH in there.data.tags and there.info.end_time >= now for there in older):
+            return None
         epochs, parents = read_epochs(history), known(client, experiment, method)
         start = now - round(sum(1000 * entry["seconds"] for entry in epochs))
         parent = parents[0].info.run_id if parents else write(client, experiment, Record(method, start, now), [])
         self.status.setdefault(parent, "RUNNING")
         params, metrics = params_of(self.grid.run_config(run)), [*epoch_metrics(epochs)]
         record = Record(run.id, start, now, params=params, metrics=metrics, tags={PARENT: parent})
-        return write(client, experiment, record, known(client, experiment, run.id))
+        return write(client, experiment, record, older)
 
     def _watch_system(self, store: str) -> None:
         """MLflow's own logger for each run that is trained; it ends with the run, and where it meets an error."""
@@ -130,13 +136,14 @@ class Follower:
     def close(self) -> None:
         """The last look; what is still going on then was interrupted."""
         if self.client is not None:
-            from workflow.tracking import explained
+            from workflow.tracking import alone, explained
 
             with suppress(OSError, ValueError), explained("closed"):
                 self.look()
-                for key in self.status:
-                    if self.client.get_run(key).info.status in ("RUNNING", "SCHEDULED"):
-                        self.client.set_terminated(key, "KILLED")
+                with alone(self.grid.config):
+                    for key in self.status:
+                        if self.client.get_run(key).info.status in ("RUNNING", "SCHEDULED"):
+                            self.client.set_terminated(key, "KILLED")
 
 
 def main() -> None:

@@ -100,4 +100,4 @@ def test_killed_anywhere_the_same_command_gives_the_same_results(tmp_path: Path)
     assert last.wait() == 0, last.output[-6000:]
     expected, found = map(results, folders)
     assert found.keys() == expected.keys()
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert {name: (expected[name], found[name]) for name in expected if found[name] != expected[name]} == {}

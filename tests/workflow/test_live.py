@@ -121,6 +121,20 @@ def test_what_was_logged_of_other_numbers_is_replaced(config: dict[str, Any]) ->
     assert run_of(config, view=ViewType.DELETED_ONLY).info.run_id == key
 
 
+def test_a_look_that_comes_after_the_import_adds_nothing(config: dict[str, Any]) -> None:
+    training = Training(config)
+    follower = Follower(training.grid, system=False)
+    training.write(len(training.epochs))
+    training.end()
+    imported(config)
+    before = run_of(config)
+    follower.look()
+    follower.close()
+    after = run_of(config, view=ViewType.ALL)
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+    assert {run["state"] for run in imported(config).values()} == {"unchanged"}
+
+
 def test_a_failed_job_shows_and_a_trunk_is_the_beginning_of_a_run(config: dict[str, Any]) -> None:
     training = Training(config)
     follower = Follower(training.grid, system=False)
