@@ -142,8 +142,8 @@ def carry_out(case: Case, shards: Path, out: Path) -> None:
     losses: list[float] = []
     train_step = Trainer.train_step
 
-    def recorded(trainer: Trainer, batch: Any) -> float:
-        losses.append(loss := train_step(trainer, batch))
+    def recorded(trainer: Trainer, batch: Any) -> Any:
+        losses.append(float(loss := train_step(trainer, batch)))
         return loss
 
     Trainer.train_step = recorded  # type: ignore[method-assign, assignment]

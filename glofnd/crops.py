@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["ATTEMPTS", "crop_boxes", "resample"]
+__all__ = ["ATTEMPTS", "crop_boxes", "on_device", "resample"]
 
 # torchvision's number of attempts before it falls back to a central crop.
 ATTEMPTS = 10
@@ -90,13 +90,15 @@ def _weights(
         # Nothing shrinks: two neighbours weigh 1 together, and beyond the border stands the last pixel.
         centre = np.clip(centre, start + 0.5, end - 0.5)
     source = torch.arange(size, dtype=torch.float32, device=device) + 0.5
-    distance = (source - _on(centre, device).unsqueeze(2)).abs_()
+    distance = (source - on_device(centre, device).unsqueeze(2)).abs_()
     if size <= out:
         return (1 - distance).clamp_(min=0)
-    weights = distance.div_(_on(-np.maximum(scale, 1), device).unsqueeze(2)).add_(1).clamp_(min=0)
-    weights *= ((source >= _on(start, device)) & (source <= _on(end, device))).unsqueeze(1)
+    weights = distance.div_(on_device(-np.maximum(scale, 1), device).unsqueeze(2)).add_(1).clamp_(min=0)
+    weights *= ((source >= on_device(start, device)) & (source <= on_device(end, device))).unsqueeze(1)
     return weights.div_(weights.sum(2, keepdim=True))
 
 
-def _on(values: Draws, device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).to(device)
+def on_device(values: Draws | npt.NDArray[np.int64], device: torch.device) -> Tensor:
+    """Floats as float32, integers as int64; the host does not wait for a GPU."""
+    tensor = torch.from_numpy(values.astype(np.float32) if values.dtype.kind == "f" else values)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

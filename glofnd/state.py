@@ -116,9 +116,7 @@ class SampleState(nn.Module):
             valid = self.ranks.gather(valid.to(torch.uint8)).bool()
             index = self.ranks.gather(index)
             values = {name: self.ranks.gather(value) for name, value in values.items()}
-        if valid is not None and not bool(valid.all()):
-            index, values = index[valid], {name: value[valid] for name, value in values.items()}
-        self._store(index, values)
+        self._store(index, values, torch.ones_like(index, dtype=torch.bool) if valid is None else valid)
 
     @staticmethod
     def _packed(values: list[Tensor]) -> Tensor:
@@ -131,15 +129,18 @@ class SampleState(nn.Module):
         parts = torch.split(table, [math.prod(shape) for shape in shapes], dim=1)
         return {n: part.reshape(len(table), *shape) for n, part, shape in zip(names, parts, shapes, strict=True)}
 
-    def _store(self, index: Tensor, values: dict[str, Tensor]) -> None:
-        unique, inverse = torch.unique(index, return_inverse=True)
-        repeated = unique.numel() != index.numel()
-        occurrences = torch.bincount(inverse, minlength=unique.numel()) if repeated else None
+    def _store(self, index: Tensor, values: dict[str, Tensor], valid: Tensor) -> None:
+        """Without selections by mask and `torch.unique`, for which the host would wait for a GPU."""
+        ordered, order = index.sort()
+        first = torch.ones_like(valid)
+        first[1:] = ordered[1:] != ordered[:-1]
+        # A number for each sample of the batch, [B] below B.
+        sample = torch.empty_like(index).scatter_(0, order, first.cumsum(0) - 1)
+        occurrences = torch.zeros_like(index).index_add_(0, sample, valid.long())[sample]
         for name, value in values.items():
             column = self.column(name)
-            value = value.to(column.dtype)
-            if occurrences is None:
-                column.index_copy_(0, index, value)
-            else:
-                total = column.new_zeros(len(unique), *column.shape[1:]).index_add_(0, inverse, value)
-                column[unique] = total / occurrences.view(-1, *[1] * (column.ndim - 1))
+            shape = (-1, *[1] * (column.ndim - 1))
+            value = torch.where(valid.view(shape), value.to(column.dtype), 0)
+            mean = torch.zeros_like(value).index_add_(0, sample, value)[sample] / occurrences.view(shape)
+            # Repeated samples are written several times, with the same value.
+            column.index_copy_(0, index, torch.where(occurrences.view(shape) > 0, mean, column[index]))

@@ -26,7 +26,7 @@ from glofnd.colour import (
     luma,
 )
 from glofnd.counter_random import uniform
-from glofnd.crops import ATTEMPTS, crop_boxes, resample
+from glofnd.crops import ATTEMPTS, crop_boxes, on_device, resample
 from glofnd.parameters import Range, checked
 
 __all__ = ["TwoViews"]
@@ -100,7 +100,7 @@ class TwoViews:
         Args:
             images: uint8 `[B, C, H, W]`; one channel, or three that are an expanded view of one, mean grey pictures,
                 which are worked on as one channel.
-            index: sample indices `[B]`.
+            index: sample indices `[B]`, best on the CPU, where the chance is drawn.
 
         Returns:
             Two float32 tensors `[B, C, size, size]` in [0, 1], channels last.
@@ -175,9 +175,8 @@ def _changed(
     """`change(pictures[rows], *arguments)` in the place of those rows."""
     if not len(rows):
         return pictures
-    device = pictures.device
-    tensors = [torch.from_numpy(a.astype(np.float32)).to(device) if isinstance(a, np.ndarray) else a for a in arguments]
+    tensors = [on_device(a, pictures.device) if isinstance(a, np.ndarray) else a for a in arguments]
     if len(rows) == len(pictures):
         return change(pictures, *tensors)
-    where = torch.from_numpy(rows).to(device)
+    where = on_device(rows, pictures.device)
     return pictures.index_copy_(0, where, change(pictures.index_select(0, where), *tensors))

@@ -49,6 +49,9 @@ class MemoryDetector(Detector):
         self.state = SampleState(num_samples, memory=torch.zeros(dim), **columns)
         # The epoch that `begin_epoch` was last called for.
         self.register_buffer("computed", torch.tensor(-1))
+        # The same where the host need not wait for a GPU; None: to be read again.
+        self._computed: int | None = None
+        self.register_load_state_dict_post_hook(lambda detector, _: setattr(detector, "_computed", None))
 
     def begin_epoch(self, epoch: int) -> None:
         """Derive what the rule needs from all memories; on all ranks together."""
@@ -64,10 +67,14 @@ class MemoryDetector(Detector):
 
     def screening(self, batch: Batch, learning: bool, filtering: bool) -> Screening:
         """The memories of a batch at work."""
-        if filtering and batch.training and int(self.computed) != batch.epoch:
-            # It depends on the memories alone, so a batch that fails later has spoilt nothing.
-            self.begin_epoch(batch.epoch)
-            self.computed.fill_(batch.epoch)
+        if filtering and batch.training:
+            if self._computed is None:
+                self._computed = int(self.computed)
+            if self._computed != batch.epoch:
+                # It depends on the memories alone, so a batch that fails later has spoilt nothing.
+                self.begin_epoch(batch.epoch)
+                self.computed.fill_(batch.epoch)
+                self._computed = batch.epoch
         return _MemoryScreening(self, batch, learning, filtering)
 
 

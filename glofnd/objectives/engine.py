@@ -24,6 +24,7 @@ from torch import Tensor
 
 from glofnd.detectors import Screening, Tile
 from glofnd.detectors.detector import Scratch
+from glofnd.objectives.inputs import on_host
 from glofnd.state import SampleState
 
 __all__ = ["ClosedForm", "Formula", "Pairs", "Rows", "Side", "contrast", "contrast_both"]
@@ -420,7 +421,8 @@ def exponentials(similarity: Tensor, keep: Tensor | None, tau: Tensor, out: Tens
         out: [V, t, M], memory for the result; may be that of `similarity`.
     """
     scale = (LOG2_E / tau).unsqueeze(-1)
-    if float(tau.amin()) >= 1 / LARGEST_EXPONENT:
+    # Where a GPU holds tau, waiting for it takes longer than what is saved here.
+    if on_host(tau) and float(tau.amin()) >= 1 / LARGEST_EXPONENT:
         weight = torch.mul(similarity, scale, out=out).exp2_()
         total = (weight if keep is None else weight.mul_(keep)).sum(-1)
         return weight, total, total.log()

@@ -48,17 +48,18 @@ def prepare(
     problem: ValueError | None = None
     try:
         samples = _numbers("index", index)
-        truth = None if labels is None else _numbers("labels", labels).to(z1.device)
+        truth = None if labels is None else _numbers("labels", labels).to(z1.device, non_blocking=True)
         _check_shapes(z1, z2, samples, truth)
-        low, high = (int(bound) for bound in torch.aminmax(samples))
-        if low < 0 or high >= num_samples:
-            wrong = low if low < 0 else high
-            raise ValueError(f"sample index {wrong} is out of range: num_samples is {num_samples}")
+        if on_host(samples):
+            low, high = (int(bound) for bound in torch.aminmax(samples))
+            if low < 0 or high >= num_samples:
+                wrong = low if low < 0 else high
+                raise ValueError(f"sample index {wrong} is out of range: num_samples is {num_samples}")
         dtype = torch.promote_types(torch.promote_types(z1.dtype, z2.dtype), torch.float32)
         unit = torch.stack([z1.to(dtype), z2.to(dtype)])
         norm = torch.linalg.vector_norm(unit, dim=2, keepdim=True)
         # One sum tells in nearly all cases; it may overflow although every norm is finite.
-        if not math.isfinite(float(norm.sum())):
+        if on_host(norm) and not math.isfinite(float(norm.sum())):
             for name, length in zip(("z1", "z2"), norm, strict=True):
                 if not bool(length.isfinite().all()):
                     row = int((~length.isfinite()).nonzero()[0, 0])
@@ -72,7 +73,12 @@ def prepare(
     if problem is not None:
         raise problem
     norm.clamp_(min=SMALLEST_NORM)
-    return Inputs(unit.div_(norm), norm, samples.long().to(z1.device), truth)
+    return Inputs(unit.div_(norm), norm, samples.long().to(z1.device, non_blocking=True), truth)
+
+
+def on_host(values: Tensor) -> bool:
+    """Whether numbers can be looked at without waiting for a GPU, so that they are checked."""
+    return values.device.type == "cpu"
 
 
 def _numbers(name: str, values: Index) -> Tensor:

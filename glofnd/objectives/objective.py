@@ -15,7 +15,7 @@ from torch import distributed as dist
 from glofnd.detectors import Batch, Detector, KeepAll, Tile
 from glofnd.detectors.detector import Scratch
 from glofnd.objectives.engine import ClosedForm, Side, contrast, contrast_both
-from glofnd.objectives.inputs import Index, prepare
+from glofnd.objectives.inputs import Index, on_host, prepare
 from glofnd.parameters import Range
 from glofnd.ranks import Ranks
 from glofnd.state import SampleState
@@ -170,7 +170,8 @@ class Objective(nn.Module):
 
         Raises:
             ValueError: shapes that do not fit, an index out of range, a negative epoch, embeddings or learned
-                scalars that are not finite; state is then as before.
+                scalars that are not finite; state is then as before. Numbers on a GPU are not looked at, since the
+                host would wait for it; the loss of such embeddings is not finite.
         """
         if not epoch >= 0:
             raise ValueError(f"epoch counts from 0, got {epoch}")
@@ -298,9 +299,7 @@ class Objective(nn.Module):
         *scalars, needed = rest
         inputs = prepare(z1, z2, index, labels, self.num_samples, self.ranks)
         index, labels, both = inputs.index, inputs.labels, inputs.unit
-        shared = {
-            name: _checked_scalar(name, value).to(both).clone() for name, value in zip(names, scalars, strict=True)
-        }
+        shared = {name: _checked_scalar(name, value, both) for name, value in zip(names, scalars, strict=True)}
         to_shared = {name: torch.zeros_like(value) for name, value in shared.items()}
         everywhere, own, columns = both, slice(0, len(index)), labels
         if self.ranks is not None:
@@ -352,7 +351,11 @@ class Objective(nn.Module):
         return loss, *inputs.gradient(gradient), *to_shared.values()
 
 
-def _checked_scalar(name: str, value: Tensor) -> Tensor:
-    if not math.isfinite(float(value)) or (name == "temperature" and not 1e-6 <= float(value) <= 1e4):
-        raise ValueError(f"{name} is {float(value)}; no state was changed")
-    return value.detach()
+def _checked_scalar(name: str, value: Tensor, like: Tensor) -> Tensor:
+    """A copy of type and device of `like`."""
+    if not on_host(value):
+        return value.detach().to(like, copy=True)
+    number = float(value)
+    if not math.isfinite(number) or (name == "temperature" and not 1e-6 <= number <= 1e4):
+        raise ValueError(f"{name} is {number}; no state was changed")
+    return like.new_full((), number)

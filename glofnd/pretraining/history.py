@@ -9,6 +9,7 @@ from torch import Tensor
 
 __all__ = ["EpochRecord", "detection_scores", "threshold_quantiles"]
 
+_COUNTED = ("pairs", "dropped", "true", "correct")
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -35,16 +36,32 @@ def threshold_quantiles(thresholds: Tensor | None) -> dict[str, float] | None:
 
 
 class EpochRecord:
-    """Running sums of one epoch; plain numbers, so that a checkpoint in mid-epoch carries them."""
+    """Running sums of one epoch: plain numbers, so that a checkpoint in mid-epoch carries them.
+
+    What a GPU has still to compute is added by `settle`.
+    """
 
     def __init__(self, sums: dict[str, Any] | None = None) -> None:
         self.sums: dict[str, Any] = sums or {"loss": 0.0, "steps": 0, "seconds": 0.0, "detection": {}}
+        self._losses, self._counts = list[Tensor](), list[tuple[str, Tensor]]()
 
-    def add_step(self, loss: float, seconds: float) -> None:
+    def add_step(self, loss: Tensor, seconds: float) -> None:
         """Add one step."""
-        self.sums["loss"] += loss
+        self._losses.append(loss)
         self.sums["steps"] += 1
         self.sums["seconds"] += seconds
+
+    def settle(self) -> list[float]:
+        """Wait for what was added since the last call; returns the losses of those steps."""
+        losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
+        for loss in losses:
+            self.sums["loss"] += loss
+        for modality, found in self._counts:
+            counts = self.sums["detection"].setdefault(modality, dict.fromkeys(_COUNTED, 0))
+            for name, count in zip(_COUNTED, found.tolist(), strict=True):
+                counts[name] += count
+        self._losses, self._counts = [], []
+        return losses
 
     def add_inspection(self, inspections: dict[str, Any], labels: Tensor) -> None:
         """Add the detection counts of one batch.
@@ -57,11 +74,8 @@ class EpochRecord:
             rows = labels.repeat(len(seen.anchor) // len(labels))
             columns = labels.repeat(len(seen.candidate) // len(labels))
             true = (rows[:, None] == columns[None, :]) & seen.negative
-            counts = self.sums["detection"].setdefault(modality, {"pairs": 0, "dropped": 0, "true": 0, "correct": 0})
-            counts["pairs"] += int(seen.negative.sum())
-            counts["dropped"] += int(seen.dropped.sum())
-            counts["true"] += int(true.sum())
-            counts["correct"] += int((true & seen.dropped).sum())
+            counted = (seen.negative, seen.dropped, true, true & seen.dropped)
+            self._counts.append((modality, torch.stack([pairs.sum() for pairs in counted])))
 
     def close(self, epoch: int, lr: float, samples: int, thresholds: dict[str, Tensor | None]) -> dict[str, Any]:
         """The epoch's entry in history.json."""

@@ -30,6 +30,9 @@ _FREE = ("run", *(f"training.{key}" for key in EXECUTION))
 # What a process asks for after a step; the largest wish of all is done.
 _GO_ON, _SAVE, _STOP = range(3)
 
+# Seconds between two looks at the loss, for each of which the host waits for a GPU.
+_LOOK = 0.5
+
 _logger = logging.getLogger(__name__)
 
 
@@ -92,7 +95,7 @@ def _train(
     size, name = options.batch_size, trainer.config["run"]
     done = {"initial": trainer.step * size, "disable": processes.rank > 0}
     _keep_history(trainer, out)
-    saved = began = time.monotonic()
+    saved = began = looked = time.monotonic()
     with progress(None, last * per_epoch * size, name, "samples", **done) as bar:
         while trainer.epoch < last:
             for batch in trainer.stream.epoch(trainer.epoch, start_batch=trainer.batch):
@@ -100,6 +103,10 @@ def _train(
                 trainer.batch += 1
                 now = time.monotonic()
                 trainer.record.add_step(loss, now - began)
+                if now - looked >= _LOOK:
+                    said = f"epoch {trainer.epoch + 1}/{last} loss {trainer.settle():.4f}"
+                    bar.set_postfix_str(said, refresh=False)
+                    looked = now
                 due = now - saved >= options.checkpoint_seconds
                 wish = processes.largest(_STOP if stop.received else _SAVE if due else _GO_ON)
                 if wish != _GO_ON:
@@ -113,7 +120,6 @@ def _train(
                     raise Preempted(
                         f"stopped on request after step {trainer.step}; the same call goes on from {resume}"
                     )
-                bar.set_postfix_str(f"epoch {trainer.epoch + 1}/{last} loss {loss:.4f}", refresh=False)
                 bar.update(size)
                 began = time.monotonic()
             trainer.close_epoch()

@@ -69,7 +69,7 @@ def embed_pair(
     """
     plain: Any = model.module if isinstance(model, DistributedDataParallel) else model
     device = plain.mean.device
-    images, index = batch.images.to(device, non_blocking=True), batch.index.to(device, non_blocking=True)
+    images, index = batch.images.to(device, non_blocking=True), batch.index
     second: Any
     if plain.modality == "unimodal":
         first, second = views(images, index, epoch)
@@ -145,8 +145,8 @@ class Trainer:
         """Finished steps."""
         return self.epoch * self.stream.batches_per_epoch + self.batch
 
-    def train_step(self, batch: SampleBatch) -> float:
-        """One optimiser step; returns the loss of the whole batch."""
+    def train_step(self, batch: SampleBatch) -> Tensor:
+        """One optimiser step; returns the loss of the whole batch, for which nothing has waited yet."""
         options, per_epoch = self.options, self.stream.batches_per_epoch
         factor = rate(self.step, options.epochs * per_epoch, round(options.warmup_epochs * per_epoch))
         for group in self.optimiser.param_groups:
@@ -157,27 +157,38 @@ class Trainer:
         if self.device.type == "cuda":
             batch = batch.pin_memory()
         first, second = embed_pair(self.network, self.views, batch, self.epoch, options.precision)
-        index = batch.index.to(self.device, non_blocking=True)
-        label = self.config["label"]
+        # On the CPU an index is checked, without waiting for a GPU.
+        index, label = batch.index, self.config["label"]
         labels = batch.labels[label].to(self.device, non_blocking=True) if self.labelled else None
-        loss = self.objective(first, second, index, epoch=self.epoch, labels=labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            where = f"epoch {self.epoch}, step {self.batch}"
-            raise ValueError(f"{self.config['run']}: loss is {value} at {where}; lower training.lr")
+        loss: Tensor = self.objective(first, second, index, epoch=self.epoch, labels=labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
         self.objective.after_step()
         filtering = self.epoch >= self.config["detector"].get("start_filter", math.inf)
         if filtering and labels is not None and self.batch % options.inspect_every == 0:
-            whole = [self.processes.gather(part.detach()) for part in (first, second, index, labels)]
+            parts = (first, second, index.to(self.device), labels)
+            whole = [self.processes.gather(part.detach()) for part in parts]
             seen = self.objective.inspect(*whole[:3], labels=whole[3], epoch=self.epoch)
             self.record.add_inspection(seen, whole[3])
-        return value
+        return loss.detach()
+
+    def settle(self) -> float:
+        """Wait for all steps so far; returns the last one's loss.
+
+        Raises:
+            ValueError: a loss is not finite.
+        """
+        losses = self.record.settle()
+        for step, loss in enumerate(losses, start=self.record.sums["steps"] - len(losses)):
+            if not math.isfinite(loss):
+                where = f"epoch {self.epoch}, step {step}"
+                raise ValueError(f"{self.config['run']}: loss is {loss} at {where}; lower training.lr")
+        return losses[-1] if losses else math.nan
 
     def close_epoch(self) -> None:
-        """Enter the epoch's record into the history and go to the next."""
+        """Enter the epoch's record into the history and go to the next; raises as `settle` does."""
+        self.settle()
         started = self.epoch >= self.config["detector"].get("start_update", 0)
         thresholds = {name: self._learned(d) if started else None for name, d in self.objective.detectors.items()}
         samples = self.stream.batches_per_epoch * self.options.batch_size
@@ -201,7 +212,12 @@ class Trainer:
         return thresholds[torch.from_numpy(self.stream.manifest.index).to(thresholds.device)]
 
     def state(self, provenance: dict[str, Any]) -> dict[str, Any]:
-        """Content of a checkpoint, the same whatever the number of processes; all of them must call it together."""
+        """Content of a checkpoint, the same whatever the number of processes; all of them must call it together.
+
+        Raises:
+            ValueError: a loss is not finite.
+        """
+        self.settle()
         return {
             "format": checkpoint.FORMAT,
             "config": json.dumps(self.config),

@@ -160,6 +160,7 @@ def test_inspection_counts_pairs_of_both_views():
     seen = SimpleNamespace(anchor=torch.arange(size), candidate=torch.arange(size), negative=negative, dropped=dropped)
     record = EpochRecord()
     record.add_inspection({"image": seen}, labels)
+    record.settle()
     assert record.sums["detection"]["image"] == {"pairs": 24, "dropped": 2, "true": 8, "correct": 1}
 
 
