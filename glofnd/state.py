@@ -14,6 +14,11 @@ __all__ = ["LAYOUTS", "SampleState"]
 LAYOUTS = ("replicated", "sharded")
 
 
+def on_host(values: Tensor) -> bool:
+    """Whether numbers can be looked at without waiting for a GPU."""
+    return values.device.type == "cpu"
+
+
 class SampleState(nn.Module):
     """A table of `num_samples` rows; every column is a buffer [num_samples], or [num_samples, D] for vectors, so
     `state_dict` holds all of it.
@@ -130,7 +135,11 @@ class SampleState(nn.Module):
         return {n: part.reshape(len(table), *shape) for n, part, shape in zip(names, parts, shapes, strict=True)}
 
     def _store(self, index: Tensor, values: dict[str, Tensor], valid: Tensor) -> None:
-        """Without selections by mask and `torch.unique`, for which the host would wait for a GPU."""
+        if on_host(index) and bool(valid.all()) and len(torch.unique(index)) == len(index):
+            for name, value in values.items():
+                self.column(name).index_copy_(0, index, value.to(self.column(name).dtype))
+            return
+        # Without selections by mask and `torch.unique`, for which the host would wait for a GPU.
         ordered, order = index.sort()
         first = torch.ones_like(valid)
         first[1:] = ordered[1:] != ordered[:-1]

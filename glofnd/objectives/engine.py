@@ -24,8 +24,7 @@ from torch import Tensor
 
 from glofnd.detectors import Screening, Tile
 from glofnd.detectors.detector import Scratch
-from glofnd.objectives.inputs import on_host
-from glofnd.state import SampleState
+from glofnd.state import SampleState, on_host
 
 __all__ = ["ClosedForm", "Formula", "Pairs", "Rows", "Side", "contrast", "contrast_both"]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from glofnd.ranks import Ranks
+from glofnd.state import on_host
 
 __all__ = ["Index", "Inputs", "prepare"]
 
@@ -74,11 +75,6 @@ def prepare(
         raise problem
     norm.clamp_(min=SMALLEST_NORM)
     return Inputs(unit.div_(norm), norm, samples.long().to(z1.device, non_blocking=True), truth)
-
-
-def on_host(values: Tensor) -> bool:
-    """Whether numbers can be looked at without waiting for a GPU, so that they are checked."""
-    return values.device.type == "cpu"
 
 
 def _numbers(name: str, values: Index) -> Tensor:

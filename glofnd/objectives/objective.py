@@ -15,10 +15,10 @@ from torch import distributed as dist
 from glofnd.detectors import Batch, Detector, KeepAll, Tile
 from glofnd.detectors.detector import Scratch
 from glofnd.objectives.engine import ClosedForm, Side, contrast, contrast_both
-from glofnd.objectives.inputs import Index, on_host, prepare
+from glofnd.objectives.inputs import Index, prepare
 from glofnd.parameters import Range
 from glofnd.ranks import Ranks
-from glofnd.state import SampleState
+from glofnd.state import SampleState, on_host
 
 __all__ = ["Gamma", "Inspection", "LearnedTemperature", "Objective", "Rho", "Temperature", "TemperatureStep"]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from glofnd import state
 from glofnd.objectives import engine, inputs, objective
 from tests.glofnd.objectives.common import EVERY, draw, make
 
@@ -41,7 +42,7 @@ def test_the_watch_sees() -> None:
 
 @pytest.mark.parametrize(("name", "detector"), EVERY)
 def test_a_step_reads_nothing(monkeypatch, name, detector) -> None:
-    for module in (inputs, objective, engine):
+    for module in (inputs, objective, engine, state):
         monkeypatch.setattr(module, "on_host", lambda _: False)
     built = make(name, detector).float().train()
     for epoch in (0, 1, 2, 2):  # what is done once an epoch may wait
