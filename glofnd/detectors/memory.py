@@ -51,7 +51,11 @@ class MemoryDetector(Detector):
         self.register_buffer("computed", torch.tensor(-1))
         # The same where the host need not wait for a GPU; None: to be read again.
         self._computed: int | None = None
-        self.register_load_state_dict_post_hook(lambda detector, _: setattr(detector, "_computed", None))
+        self.register_load_state_dict_post_hook(self._forget)  # type: ignore[no-untyped-call]
+
+    @staticmethod
+    def _forget(detector: MemoryDetector, incompatible: object) -> None:
+        detector._computed = None
 
     def begin_epoch(self, epoch: int) -> None:
         """Derive what the rule needs from all memories; on all ranks together."""

@@ -160,7 +160,7 @@ class Trainer:
         # On the CPU an index is checked, without waiting for a GPU.
         index, label = batch.index, self.config["label"]
         labels = batch.labels[label].to(self.device, non_blocking=True) if self.labelled else None
-        loss: Tensor = self.objective(first, second, index, epoch=self.epoch, labels=labels)
+        loss = self.objective(first, second, index, epoch=self.epoch, labels=labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -171,7 +171,8 @@ class Trainer:
             whole = [self.processes.gather(part.detach()) for part in parts]
             seen = self.objective.inspect(*whole[:3], labels=whole[3], epoch=self.epoch)
             self.record.add_inspection(seen, whole[3])
-        return loss.detach()
+        value: Tensor = loss.detach()
+        return value
 
     def settle(self) -> float:
         """Wait for all steps so far; returns the last one's loss.
