@@ -146,7 +146,7 @@ class Trainer:
         return self.epoch * self.stream.batches_per_epoch + self.batch
 
     def train_step(self, batch: SampleBatch) -> Tensor:
-        """One optimiser step; returns the loss of the whole batch, for which nothing has waited yet."""
+        """One optimiser step; returns the loss of the whole batch, which a GPU may still be computing."""
         options, per_epoch = self.options, self.stream.batches_per_epoch
         factor = rate(self.step, options.epochs * per_epoch, round(options.warmup_epochs * per_epoch))
         for group in self.optimiser.param_groups:
